@@ -1,0 +1,72 @@
+/* A state partition that this instance owns: its transactional producer, the state in memory, and group
+ * commit.
+ *
+ * Life: membership says `partition_set_owned`; a worker calls partition_open: the fence first
+ * (init_transactions shuts out the predecessor and ends what it left open), then the state is read to its
+ * end, then it is READY. A run takes state by partition_get and hands chunks to partition_commit; whoever
+ * finds the producer free commits all that wait, in one transaction. Any failure around a commit means: a new
+ * handle, the fence, the state read again. It was written in that very transaction, so it says whether the
+ * chunk has landed.
+ *
+ * kill -9 at any point: before EndTxn has been written by the broker, the next owner's init aborts it and its
+ * state says that the chunk is still to be done; after, the state says that it is done. There is no second
+ * place to disagree.
+ *
+ * Locks: `mutex` inside; never held over a call to Kafka. Any thread. */
+#ifndef AB_KAFKA_PARTITION_H
+#define AB_KAFKA_PARTITION_H
+
+#include <stdatomic.h>
+
+#include "buf.h"
+#include "chunk.h"
+#include "config.h"
+
+struct partition;
+
+enum { STATE_VALUE_MAX = 1 << 20 };
+
+/* For tests of the order of things; all may be NULL. */
+struct partition_hooks {
+    void (*fenced)(void *arg);        /* between init_transactions and the reading of the state */
+    void (*before_commit)(void *arg); /* all delivered, EndTxn not sent */
+    void *arg;
+    bool keep_handle_after_lost_socket; /* shows what the rule prevents */
+};
+
+struct partition *partition_new(const struct config *config, int id, const struct partition_hooks *hooks);
+/* Closes it too. Nobody may be inside. */
+void partition_free(struct partition *p);
+int partition_id(const struct partition *p);
+
+/* Membership's word. Never waits: a commit in flight may end or be fenced, both are right. Turning false
+ * makes blocking calls inside give up. */
+void partition_set_owned(struct partition *p, bool owned);
+bool partition_is_owned(const struct partition *p);
+bool partition_is_ready(struct partition *p);
+/* A new handle before the next transaction if `bytes` is below the present batch.size. */
+void partition_limit_batch(struct partition *p, int64_t bytes);
+
+/* Fence, then read. 0: READY. -1: CLOSED as before: RETRY, AUTH, FATAL (try again later), CONFIG (the state
+ * is of another format or partition count: the process must not go on). Blocks as long as Kafka is away and
+ * the partition is owned. */
+int partition_open(struct partition *p, struct err *e);
+/* Destroys the handle and forgets the state; chunks that wait become STALE. */
+void partition_close(struct partition *p);
+
+/* Appends the value of a state key to `ret` (nothing when there is none) and tells the epoch: the reading of
+ * the state that it comes from. False when the partition isn't READY. */
+bool partition_get(struct partition *p, const char *key, struct buf *ret, uint64_t *ret_epoch);
+/* Calls `on_key` for each key, under the lock: it must not call back. False when not READY. */
+bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg);
+
+/* Hands over a chunk and waits for its outcome (in `c`, and returned). On COMMITTED the state in memory has
+ * its writes. */
+enum chunk_outcome partition_commit(struct partition *p, struct chunk *c);
+
+struct partition_stats {
+    uint64_t n_commits, n_chunks, n_opens, n_fenced, n_replaced;
+};
+void partition_get_stats(struct partition *p, struct partition_stats *ret);
+
+#endif
