@@ -218,6 +218,18 @@ int kafka_config_check(const struct config *config, struct err *e)
     return 0;
 }
 
+int64_t kafka_message_max_bytes(const struct config *config)
+{
+    rd_kafka_conf_t *conf;
+    char text[32] = "1000000";
+    size_t size = sizeof text;
+    if (kafka_conf_new(config, KAFKA_PRODUCER, NULL, &conf, NULL))
+        return 1000000;
+    (void)rd_kafka_conf_get(conf, "message.max.bytes", text, &size);
+    rd_kafka_conf_destroy(conf);
+    return strtoll(text, NULL, 10);
+}
+
 static enum err_class class_of(rd_kafka_resp_err_t code)
 {
     switch (code) {

@@ -38,6 +38,9 @@ int kafka_handle_new(struct rd_kafka_conf_s *conf, enum kafka_role role, struct 
  * needed. */
 int kafka_config_check(const struct config *config, struct err *e);
 
+/* The largest message that a producer of this configuration takes (message.max.bytes). */
+int64_t kafka_message_max_bytes(const struct config *config);
+
 /* Fills `e` from a librdkafka error code or error object (destroyed here): RETRY, ABORT_TXN, AUTH, CONFIG or
  * FATAL, with librdkafka's name and text behind `operation`. Return -1. */
 int kafka_err(struct err *e, const char *operation, int resp_err);

@@ -1,0 +1,200 @@
+#include "bridge.h"
+
+#include "clock.h"
+#include "state_map.h"
+
+enum {
+    WORKER_STACK_BYTES = 256 << 10, /* touched pages count, not this; sanitizers need more */
+    WORKER_STACK_SANITIZED = 2 << 20,
+    SETTLE_MS = 10000 /* a stop waits so long for what is in flight before Kafka is left to abort it */
+};
+
+static void add_listener(struct bridge *b, size_t i)
+{
+    struct listener *l = &b->listeners[b->n_listeners];
+    const struct listener_config *c = &b->config->listeners[i];
+    struct owned *o = &b->owned[state_partition_of(c->name, b->n_owned)];
+    *l = (struct listener){.bridge = b, .config = c, .partition = o->partition, .index = b->n_listeners};
+    o->n_listeners++;
+    b->n_listeners++;
+}
+
+static int connect_all(struct bridge *b, struct err *e)
+{
+    if (http_engine_new(&b->config->argilla, &b->http, e))
+        return -1;
+    b->argilla = argilla_new(&b->config->argilla, b->http);
+    b->exprs = expr_cache_new();
+    return kafka_admin_new(b->config, &b->admin, e);
+}
+
+int bridge_new(const struct config *config, struct log *log, const struct bridge_options *options,
+               struct bridge **ret, struct err *e)
+{
+    struct bridge *b = xcalloc(1, sizeof *b);
+    b->config = config;
+    b->log = log;
+    if (options)
+        b->options = *options;
+    (void)pthread_mutex_init(&b->mutex, NULL);
+    (void)pthread_cond_init(&b->has_job, NULL);
+    (void)pthread_cond_init(&b->stopped, NULL);
+    b->jobs_tail = &b->jobs;
+    b->n_owned = config->bridge.state_partitions;
+    b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
+    for (int i = 0; i < b->n_owned; i++)
+        b->owned[i] = (struct owned){.bridge = b, .partition = partition_new(config, i, NULL)};
+    b->listeners = xcalloc(config->n_listeners, sizeof *b->listeners);
+    for (size_t i = 0; i < config->n_listeners; i++)
+        if (!b->options.once_listener || strcmp(b->options.once_listener, config->listeners[i].name) == 0)
+            add_listener(b, i);
+    if (connect_all(b, e)) {
+        bridge_free(b);
+        return -1;
+    }
+    *ret = b;
+    return 0;
+}
+
+static int start_thread(pthread_t *thread, size_t stack_bytes, void *(*run)(void *), struct bridge *b,
+                        struct err *e)
+{
+    pthread_attr_t attr;
+    (void)pthread_attr_init(&attr);
+    if (stack_bytes)
+        (void)pthread_attr_setstacksize(&attr, stack_bytes);
+    int rc = pthread_create(thread, &attr, run, b);
+    (void)pthread_attr_destroy(&attr);
+    return rc ? err_errno(e, "pthread_create", rc) : 0;
+}
+
+static size_t worker_stack(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return WORKER_STACK_SANITIZED;
+#else
+    return WORKER_STACK_BYTES;
+#endif
+}
+
+int bridge_start(struct bridge *b, struct err *e)
+{
+    int n = b->config->bridge.workers;
+    b->workers = xcalloc((size_t)n, sizeof *b->workers);
+    for (; b->n_workers < n; b->n_workers++)
+        if (start_thread(&b->workers[b->n_workers], worker_stack(), worker_main, b, e))
+            return -1;
+    if (start_thread(&b->prober_thread, 0, prober_main, b, e))
+        return -1;
+    b->has_prober = true;
+    if (start_thread(&b->membership_thread, 0, membership_main, b, e))
+        return -1;
+    b->has_membership = true;
+    return 0;
+}
+
+void bridge_stop(struct bridge *b, bool fast)
+{
+    atomic_store(&b->is_stopping, true);
+    for (int i = 0; fast && i < b->n_owned; i++)
+        partition_set_owned(b->owned[i].partition, false);
+    (void)pthread_mutex_lock(&b->mutex);
+    (void)pthread_cond_broadcast(&b->stopped);
+    (void)pthread_mutex_unlock(&b->mutex);
+    http_engine_wake(b->http);
+}
+
+void bridge_fail(struct bridge *b, const struct err *e)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    if (b->fatal.class == ERR_NONE)
+        b->fatal = *e;
+    (void)pthread_mutex_unlock(&b->mutex);
+    bridge_stop(b, false);
+}
+
+/* Workers that wait for an answer of Argilla are let go: the page would be fetched again anyway. */
+static void cancel_scans(struct bridge *b)
+{
+    for (size_t i = 0; i < b->n_listeners; i++)
+        http_cancel(b->http, atomic_load(&b->listeners[i].scan_id));
+}
+
+static bool join_until(pthread_t thread, int64_t deadline_ms)
+{
+    int64_t left = deadline_ms - clock_mono_ms();
+    struct timespec until = clock_deadline(left > 0 ? left : 0);
+    return pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
+static void end_workers(struct bridge *b)
+{
+    int64_t deadline = clock_mono_ms() + SETTLE_MS;
+    (void)pthread_mutex_lock(&b->mutex);
+    b->workers_must_end = true;
+    (void)pthread_cond_broadcast(&b->has_job);
+    (void)pthread_mutex_unlock(&b->mutex);
+    cancel_scans(b);
+    for (int i = 0; i < b->n_workers; i++) {
+        if (join_until(b->workers[i], deadline))
+            continue;
+        bridge_stop(b, true);
+        (void)pthread_join(b->workers[i], NULL);
+    }
+    b->n_workers = 0;
+}
+
+int bridge_wait(struct bridge *b, struct err *e)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    while (!atomic_load(&b->is_stopping))
+        (void)pthread_cond_wait(&b->stopped, &b->mutex);
+    (void)pthread_mutex_unlock(&b->mutex);
+    end_workers(b);
+    atomic_store(&b->is_settled, true);
+    if (b->has_membership)
+        (void)pthread_join(b->membership_thread, NULL);
+    b->has_membership = false;
+    atomic_store(&b->prober_must_end, true);
+    http_engine_wake(b->http);
+    if (b->has_prober)
+        (void)pthread_join(b->prober_thread, NULL);
+    b->has_prober = false;
+    if (b->fatal.class == ERR_NONE)
+        return 0;
+    *e = b->fatal;
+    return -1;
+}
+
+enum once_result bridge_once_result(struct bridge *b, struct err *ret_why)
+{
+    *ret_why = b->once_why;
+    return b->once;
+}
+
+void bridge_free(struct bridge *b)
+{
+    if (!b)
+        return;
+    http_engine_free(b->http); /* answers what is under way: probes and fetches end by it */
+    for (size_t i = 0; i < b->n_listeners; i++) {
+        struct listener *l = &b->listeners[i];
+        run_drop(l);
+        dataset_ref_release(&l->dataset);
+        dataset_ref_release(&l->run_dataset);
+        free(l->told);
+    }
+    for (int i = 0; i < b->n_owned; i++)
+        partition_free(b->owned[i].partition);
+    argilla_free(b->argilla);
+    kafka_admin_free(b->admin);
+    expr_cache_free(b->exprs);
+    schedule_release(&b->heap);
+    free(b->owned);
+    free(b->listeners);
+    free(b->workers);
+    (void)pthread_cond_destroy(&b->has_job);
+    (void)pthread_cond_destroy(&b->stopped);
+    (void)pthread_mutex_destroy(&b->mutex);
+    free(b);
+}

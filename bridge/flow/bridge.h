@@ -1,0 +1,192 @@
+/* The running bridge: what its threads share. Public to app/ are the functions at the top; the structures are
+ * flow's own.
+ *
+ * Threads: membership (ownership.c) polls the group and keeps partitions open or closed as it says; prober
+ * (probe.c) owns the schedule, the HTTP engine and each listener's `phase`; workers (worker.c) take jobs:
+ * open or close a partition, or go on with a listener's run (run.c). They meet in the partitions
+ * (kafka/partition.h), in the job queue and in the prober's mailbox. */
+#ifndef AB_FLOW_BRIDGE_H
+#define AB_FLOW_BRIDGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "argilla.h"
+#include "backoff.h"
+#include "expr.h"
+#include "listener_state.h"
+#include "log.h"
+#include "partition.h"
+#include "schedule.h"
+#include "topics.h"
+
+struct bridge;
+
+struct bridge_options {
+    const char *once_listener; /* only this listener, one poll, then stop; NULL: a service */
+    bool force;                /* once: run even if the condition is false */
+    /* once: called by a worker after each chunk; `total` -1 when unknown */
+    void (*on_progress)(void *arg, const char *listener, int64_t n_records, int64_t total);
+    void *arg;
+};
+
+/* `config` and `log` outlive it. Nothing is connected yet. */
+int bridge_new(const struct config *config, struct log *log, const struct bridge_options *options,
+               struct bridge **ret, struct err *e);
+/* Starts the threads. -1 FATAL when the system has no more threads. */
+int bridge_start(struct bridge *b, struct err *e);
+/* Asks for the end: intake stops, chunks in flight are settled, the group is left. `fast`: give up on what is
+ * in flight (Kafka aborts it). Any thread. */
+void bridge_stop(struct bridge *b, bool fast);
+/* Waits for the end of all threads. 0; -1 with what ended it: FATAL or CONFIG. */
+int bridge_wait(struct bridge *b, struct err *e);
+void bridge_free(struct bridge *b);
+
+/* What `once` has come to, after bridge_wait. */
+enum once_result { ONCE_NOTHING, ONCE_FALSE, ONCE_FIRED, ONCE_FAILED };
+enum once_result bridge_once_result(struct bridge *b, struct err *ret_why);
+
+/* ---- flow's own ---- */
+
+enum phase {
+    PHASE_OFF,     /* its partition is not ours or not ready */
+    PHASE_WAITING, /* in the heap */
+    PHASE_PROBING, /* requests are out */
+    PHASE_RUNNING  /* a worker has it, or it waits for one */
+};
+
+/* How a worker gave a listener back. */
+enum run_end {
+    RUN_DONE,  /* completed (or ended as failed, told in a run message) */
+    RUN_YIELD, /* others wait: the next chunk at the end of the queue */
+    RUN_AGAIN, /* its state was read anew: look at once what there is to do */
+    RUN_FAILED /* `err`: wait as its class says, then go on */
+};
+
+/* What the prober found when the condition held. */
+struct fired {
+    struct frozen_run frozen;
+    int64_t run, total; /* total -1: not asked */
+    int64_t fired_ms;
+};
+
+struct run;
+struct listener;
+struct owned;
+
+enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_RUN };
+struct job {
+    enum job_kind kind;
+    struct listener *listener;
+    struct owned *owned;
+    struct job *next;
+};
+
+struct listener {
+    struct bridge *bridge;
+    const struct listener_config *config;
+    struct partition *partition;
+    size_t index;
+
+    /* the prober's */
+    struct schedule_item due;
+    int64_t grid_ms; /* the true period's next tick */
+    enum phase phase;
+    struct dataset_ref dataset; /* workspace NULL: to be found */
+    struct probe *probe;
+    struct backoff backoff;
+    char *told; /* the failure that is known to the log, NULL when well */
+    bool told_file_won;
+
+    /* from the prober to the worker and back, in turns */
+    struct fired *fired; /* a run to begin; NULL: go on with what the state says */
+    struct run *run;     /* a run that yielded */
+    struct dataset_ref run_dataset;
+    atomic_ullong scan_id; /* the request that a run waits for, 0 for none: what a stop cancels */
+    enum run_end end;
+    struct err err;
+
+    struct job job;
+
+    /* the worker's: what is known of its topics */
+    int64_t topics_checked_ms, max_value_bytes;
+
+    struct listener *next_posted; /* in the mailbox, under bridge->mutex */
+    bool is_posted, has_ended;
+};
+
+/* One state partition and what membership wants of it. Under bridge->mutex. */
+struct owned {
+    struct bridge *bridge;
+    struct partition *partition;
+    size_t n_listeners;
+    bool is_wanted, is_open, has_job;
+    unsigned attempts;
+    int64_t next_try_ms;
+    struct job job;
+};
+
+struct bridge {
+    const struct config *config;
+    struct log *log;
+    struct bridge_options options;
+    struct http_engine *http;
+    struct argilla *argilla;
+    struct kafka_admin *admin;
+    struct expr_cache *exprs;
+    struct listener *listeners;
+    size_t n_listeners;
+    struct owned *owned;
+    int n_owned;
+
+    atomic_bool is_stopping, is_settled, prober_must_end;
+    pthread_mutex_t mutex;
+    pthread_cond_t has_job, stopped;
+    struct job *jobs, **jobs_tail, *urgent_jobs;
+    bool workers_must_end;
+    struct listener *posted;
+    struct err fatal; /* what ended it; class ERR_NONE when it was asked to */
+    enum once_result once;
+    struct err once_why;
+
+    atomic_bool argilla_is_down, kafka_is_down;
+    pthread_t membership_thread, prober_thread, *workers;
+    int n_workers;
+    bool has_membership, has_prober;
+    struct schedule_heap heap; /* the prober's */
+    size_t n_started;
+};
+
+/* The one line that ends everything: first come, first kept. */
+void bridge_fail(struct bridge *b, const struct err *e);
+
+/* ownership.c */
+void *membership_main(void *bridge);
+void ownership_open(struct owned *o);  /* a worker's */
+void ownership_close(struct owned *o); /* a worker's */
+
+/* worker.c */
+void *worker_main(void *bridge);
+void jobs_push(struct bridge *b, struct job *job);
+/* Do others wait for a worker? Then a run gives its worker up between chunks. */
+bool jobs_wait(struct bridge *b);
+
+/* probe.c */
+void *prober_main(void *bridge);
+/* Puts a listener into the prober's mailbox: its partition has come or gone, or (has_ended) a worker gives it
+ * back. Any thread. */
+void prober_post(struct listener *l, bool has_ended);
+
+/* run.c */
+void run_go_on(struct listener *l);
+void run_drop(struct listener *l);
+
+/* topics of a listener: makes them when missing, learns their limits. Worker. */
+int listener_check_topics(struct listener *l, struct err *e);
+
+/* health.c: a state change is logged once */
+void health_argilla(struct bridge *b, const struct err *e /* NULL: it answered */);
+void health_kafka(struct bridge *b, const struct err *e);
+void health_listener(struct listener *l, const struct err *e /* NULL: well */);
+
+#endif

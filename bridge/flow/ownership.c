@@ -1,0 +1,201 @@
+/* Who runs what: the membership thread keeps this instance in the group, and the partitions that the group
+ * assigns open.
+ *
+ * A revocation only marks: a commit in flight may end or be fenced, both are right. A partition that comes
+ * back with the next assignment goes on with its state and its producer: the broker would have fenced them,
+ * had anybody been in between. One that doesn't is closed by a worker. */
+#include "bridge.h"
+
+#include "clock.h"
+#include "membership.h"
+
+enum { POLL_MS = 100, PING_EVERY_MS = 2000, PING_MS = 1500, RETRY_FIRST_MS = 100, RETRY_MAX_MS = 5000 };
+
+/* On the membership thread, inside its poll. */
+static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settled)
+{
+    struct bridge *b = arg;
+    int n_owned = 0;
+    (void)pthread_mutex_lock(&b->mutex);
+    for (int i = 0; i < n && i < b->n_owned; i++) {
+        struct owned *o = &b->owned[i];
+        n_owned += is_owned[i];
+        partition_set_owned(o->partition, is_owned[i]);
+        if (is_settled) {
+            o->is_wanted = is_owned[i] && o->n_listeners;
+            o->next_try_ms = 0;
+        }
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+    if (is_settled)
+        log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
+}
+
+/* Gives out the jobs that bring what is open to what is wanted. */
+static void reconcile(struct bridge *b)
+{
+    int64_t now = clock_mono_ms();
+    for (int i = 0; i < b->n_owned; i++) {
+        struct owned *o = &b->owned[i];
+        struct job *job = NULL;
+        (void)pthread_mutex_lock(&b->mutex);
+        if (o->is_open && !partition_is_ready(o->partition) && partition_is_owned(o->partition))
+            o->is_open = false; /* closed itself: an open after a failure did not succeed */
+        if (!o->has_job && o->is_wanted != o->is_open && (!o->is_wanted || now >= o->next_try_ms)) {
+            job = &o->job;
+            *job = (struct job){.kind = o->is_wanted ? JOB_OPEN : JOB_CLOSE, .owned = o};
+            o->has_job = true;
+        }
+        (void)pthread_mutex_unlock(&b->mutex);
+        if (job)
+            jobs_push(b, job);
+    }
+}
+
+static void post_listeners(struct owned *o)
+{
+    struct bridge *b = o->bridge;
+    for (size_t i = 0; i < b->n_listeners; i++)
+        if (b->listeners[i].partition == o->partition)
+            prober_post(&b->listeners[i], false);
+}
+
+/* Before the producer is made: batch.size must suit the smallest of its topics. A topic that can't be had is
+ * its listener's matter, later. */
+static void look_at_topics(struct owned *o)
+{
+    struct bridge *b = o->bridge;
+    struct err e;
+    for (size_t i = 0; i < b->n_listeners; i++) {
+        struct listener *l = &b->listeners[i];
+        if (l->partition == o->partition && listener_check_topics(l, &e) && e.class == ERR_RETRY)
+            return; /* Kafka is away: opening waits for it */
+    }
+}
+
+void ownership_open(struct owned *o)
+{
+    struct bridge *b = o->bridge;
+    struct err e;
+    int64_t start_ms = clock_mono_ms();
+    look_at_topics(o);
+    int rc = partition_open(o->partition, &e);
+    (void)pthread_mutex_lock(&b->mutex);
+    o->has_job = false;
+    o->is_open = !rc;
+    o->attempts = rc ? o->attempts + 1 : 0;
+    int64_t wait = RETRY_FIRST_MS << (o->attempts < 7 ? o->attempts : 6);
+    o->next_try_ms = clock_mono_ms() + (wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS);
+    unsigned attempts = o->attempts;
+    (void)pthread_mutex_unlock(&b->mutex);
+    if (!rc) {
+        log_info(b->log, "partition open", KVI("partition", partition_id(o->partition)),
+                 KVI("took_ms", clock_mono_ms() - start_ms));
+        post_listeners(o);
+    } else if (e.class == ERR_CONFIG) {
+        bridge_fail(b, &e);
+    } else if (attempts == 1 && partition_is_owned(o->partition)) {
+        log_warn(b->log, "partition can't be opened", KVI("partition", partition_id(o->partition)),
+                 KV("error", e.msg));
+    }
+}
+
+void ownership_close(struct owned *o)
+{
+    struct bridge *b = o->bridge;
+    partition_close(o->partition);
+    (void)pthread_mutex_lock(&b->mutex);
+    o->has_job = false;
+    o->is_open = false;
+    (void)pthread_mutex_unlock(&b->mutex);
+    log_info(b->log, "partition closed", KVI("partition", partition_id(o->partition)));
+    post_listeners(o);
+}
+
+/* The state topic, with the partition count that the configuration says; waits for Kafka. -1: stopping or not
+ * to be mended. */
+static int await_state_topic(struct bridge *b, struct err *e)
+{
+    const struct bridge_config *c = &b->config->bridge;
+    struct topic_spec spec = {.name = c->state_topic,
+                              .partitions = c->state_partitions,
+                              .replication_factor = c->topic_replication_factor,
+                              .cleanup_policy = "compact",
+                              .is_state = true};
+    struct topic_info info;
+    while (kafka_admin_topic(b->admin, &spec, c->create_topics, &info, e)) {
+        if (atomic_load(&b->is_stopping))
+            return -1;
+        if (e->class == ERR_CONFIG)
+            return -1;
+        health_kafka(b, e);
+    }
+    health_kafka(b, NULL);
+    if (info.partitions != c->state_partitions)
+        return err_set(e, ERR_CONFIG,
+                       "topic %s has %d partitions, bridge.state_partitions is %d: a listener's place is the "
+                       "hash of its "
+                       "name, so they must agree; set it to %d or use another state_topic",
+                       c->state_topic, info.partitions, c->state_partitions, info.partitions);
+    if (!info.is_compacted)
+        log_warn(b->log, "the state topic is not compacted", KV("topic", c->state_topic));
+    return 0;
+}
+
+static void watch_kafka(struct bridge *b, int64_t *next_ms)
+{
+    struct err e;
+    int64_t now = clock_mono_ms();
+    if (now < *next_ms || !atomic_load(&b->kafka_is_down))
+        return;
+    *next_ms = now + PING_EVERY_MS;
+    if (kafka_admin_ping(b->admin, PING_MS, &e) == 0)
+        health_kafka(b, NULL);
+}
+
+static void serve(struct bridge *b, struct membership *m)
+{
+    struct err e;
+    int64_t next_ping_ms = 0;
+    while (!atomic_load(&b->is_stopping)) {
+        if (membership_poll(m, POLL_MS, &e)) {
+            if (e.class == ERR_FATAL) {
+                bridge_fail(b, &e);
+                return;
+            }
+            health_kafka(b, &e);
+        }
+        watch_kafka(b, &next_ping_ms);
+        reconcile(b);
+    }
+}
+
+/* While the workers settle what is in flight the member stays one: nobody else should open what we still
+ * write. */
+static void serve_until_settled(struct bridge *b, struct membership *m)
+{
+    struct err e;
+    while (!atomic_load(&b->is_settled))
+        if (membership_poll(m, POLL_MS, &e) && e.class == ERR_FATAL)
+            return;
+}
+
+void *membership_main(void *arg)
+{
+    struct bridge *b = arg;
+    struct membership *m = NULL;
+    struct err e;
+    if (await_state_topic(b, &e)) {
+        if (!atomic_load(&b->is_stopping))
+            bridge_fail(b, &e);
+        return NULL;
+    }
+    if (membership_new(b->config, on_assignment, b, &m, &e)) {
+        bridge_fail(b, &e);
+        return NULL;
+    }
+    serve(b, m);
+    serve_until_settled(b, m);
+    membership_free(m);
+    return NULL;
+}

@@ -1,0 +1,409 @@
+/* One poll, from its due time to the decision: the metrics and the exact count are asked for, and when all
+ * have answered, the condition is evaluated on them. If it holds, the run's ctx is frozen here, with the
+ * query_params that will follow it, and a worker goes on (run.c). A listener without condition and metrics
+ * has nothing to ask: it fires.
+ *
+ * Everything in this file runs on the prober's thread, except prober_post. Nothing here waits. */
+#include <stdlib.h>
+
+#include "bridge.h"
+#include "clock.h"
+#include "template.h"
+
+enum { QUERY_MAX = 64 << 10, METRICS_MAX = 4 << 20, EVAL_MAX = 8 << 20, IDLE_MS = 1000 };
+
+struct probe {
+    struct listener *listener;
+    struct listener_state state;
+    char *query; /* formatted; NULL: all records */
+    int64_t total;
+    char **metrics; /* answers, in the order of the config */
+    size_t n_waiting;
+    int64_t start_ms;
+    struct err err;
+};
+
+/* The argument of a metric's answer: which one it is. */
+struct metric_slot {
+    struct probe *probe;
+    size_t index;
+};
+
+static void start_requests(struct probe *p);
+static void decide(struct probe *p);
+
+static void probe_free(struct probe *p)
+{
+    for (size_t i = 0; p->metrics && i < p->listener->config->n_metrics; i++)
+        free(p->metrics[i]);
+    free(p->metrics);
+    free(p->query);
+    listener_state_release(&p->state);
+    free(p);
+}
+
+void prober_post(struct listener *l, bool has_ended)
+{
+    struct bridge *b = l->bridge;
+    (void)pthread_mutex_lock(&b->mutex);
+    l->has_ended |= has_ended;
+    if (!l->is_posted) {
+        l->is_posted = true;
+        l->next_posted = b->posted;
+        b->posted = l;
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+    http_engine_wake(b->http);
+}
+
+/* Puts it to rest until `due_ms`, or off when its partition has gone meanwhile. */
+static void rest(struct listener *l, int64_t due_ms)
+{
+    if (partition_is_ready(l->partition) && !atomic_load(&l->bridge->is_stopping)) {
+        l->phase = PHASE_WAITING;
+        schedule_set(&l->bridge->heap, &l->due, due_ms);
+    } else {
+        l->phase = PHASE_OFF;
+    }
+}
+
+static int64_t interval_ms(const struct listener *l)
+{
+    return (int64_t)(l->config->interval_s * 1000);
+}
+
+static void end_once(struct listener *l, enum once_result result, const struct err *e)
+{
+    struct bridge *b = l->bridge;
+    if (!b->options.once_listener)
+        return;
+    (void)pthread_mutex_lock(&b->mutex);
+    b->once = result;
+    if (e)
+        b->once_why = *e;
+    (void)pthread_mutex_unlock(&b->mutex);
+    bridge_stop(b, false);
+}
+
+static void poll_done(struct listener *l)
+{
+    backoff_reset(&l->backoff);
+    health_listener(l, NULL);
+    l->grid_ms = schedule_next(l->grid_ms, interval_ms(l), clock_mono_ms());
+    rest(l, l->grid_ms);
+}
+
+/* As the class says: RETRY soon, with backoff; a bad query, condition or dataset at the next tick; AUTH is
+ * paused for long. */
+static void poll_failed(struct listener *l, const struct err *e)
+{
+    int64_t now = clock_mono_ms();
+    int64_t wait = backoff_fail(&l->backoff, e->retry_after_ms, (uint32_t)random());
+    health_listener(l, e);
+    dataset_ref_release(&l->dataset); /* it may have been deleted, or made anew with another task */
+    l->grid_ms = schedule_next(l->grid_ms, interval_ms(l), now);
+    if (e->class == ERR_AUTH)
+        rest(l, now + (int64_t)l->bridge->config->argilla.auth_retry_s * 1000);
+    else if (e->class == ERR_BAD_INPUT && l->grid_ms > now + wait)
+        rest(l, l->grid_ms);
+    else
+        rest(l, now + wait);
+    end_once(l, ONCE_FAILED, e);
+}
+
+static void give_to_worker(struct listener *l)
+{
+    l->phase = PHASE_RUNNING;
+    dataset_ref_release(&l->run_dataset);
+    l->run_dataset = (struct dataset_ref){xstrdup(l->config->workspace), xstrdup(l->config->dataset),
+                                          l->dataset.task ? xstrdup(l->dataset.task) : NULL};
+    l->job = (struct job){.kind = JOB_RUN, .listener = l};
+    jobs_push(l->bridge, &l->job);
+}
+
+static void probe_failed(struct probe *p, const struct err *why)
+{
+    struct listener *l = p->listener;
+    struct err e = *why;
+    l->probe = NULL;
+    probe_free(p);
+    poll_failed(l, &e);
+}
+
+static void on_answer(struct probe *p, struct argilla_answer *a)
+{
+    struct bridge *b = p->listener->bridge;
+    health_argilla(b, a->err.class ? &a->err : NULL);
+    if (a->err.class && !p->err.class)
+        p->err = a->err;
+    if (--p->n_waiting > 0)
+        return;
+    if (p->err.class)
+        probe_failed(p, &p->err);
+    else
+        decide(p);
+}
+
+static void on_total(void *arg, struct argilla_answer *a)
+{
+    struct probe *p = arg;
+    p->total = a->total;
+    on_answer(p, a);
+}
+
+static void on_metric(void *arg, struct argilla_answer *a)
+{
+    struct metric_slot *slot = arg;
+    struct probe *p = slot->probe;
+    p->metrics[slot->index] = a->err.class ? NULL : TAKE_PTR(a->metric_json);
+    free(slot);
+    on_answer(p, a);
+}
+
+static void on_dataset(void *arg, struct argilla_answer *a)
+{
+    struct probe *p = arg;
+    health_argilla(p->listener->bridge, a->err.class ? &a->err : NULL);
+    if (a->err.class) {
+        probe_failed(p, &a->err);
+        return;
+    }
+    dataset_ref_release(&p->listener->dataset);
+    p->listener->dataset = a->dataset;
+    a->dataset = (struct dataset_ref){0};
+    start_requests(p);
+}
+
+static void start_requests(struct probe *p)
+{
+    struct listener *l = p->listener;
+    struct bridge *b = l->bridge;
+    const struct listener_config *c = l->config;
+    if (!l->dataset.workspace) {
+        argilla_resolve(b->argilla, c->workspace, c->dataset, on_dataset, p);
+        return;
+    }
+    if (!c->condition && !c->n_metrics) {
+        decide(p);
+        return;
+    }
+    p->n_waiting = 1 + c->n_metrics;
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        struct metric_slot *slot = xcalloc(1, sizeof *slot);
+        *slot = (struct metric_slot){p, i};
+        argilla_metric(b->argilla, &l->dataset, p->query, c->metrics[i], on_metric, slot);
+    }
+    argilla_count(b->argilla, &l->dataset, p->query, on_total, p);
+}
+
+static void write_metrics(const struct probe *p, struct buf *ret)
+{
+    const struct listener_config *c = p->listener->config;
+    buf_addch(ret, '{');
+    for (size_t i = 0; i < c->n_metrics; i++) {
+        buf_addstr(ret, i ? "," : "");
+        buf_addjson(ret, c->metrics[i], strlen(c->metrics[i]));
+        buf_addch(ret, ':');
+        buf_addstr(ret, p->metrics[i]);
+    }
+    buf_addch(ret, '}');
+}
+
+/* Freezes what the run will be: its ctx and the query_params after it. */
+static int freeze(struct probe *p, const char *ctx, const char *eval_ctx, struct fired **ret, struct err *e)
+{
+    const struct listener_config *c = p->listener->config;
+    struct slice eval = slice_of(eval_ctx);
+    cleanup_buf struct buf next = buf_make(STATE_JSON_MAX);
+    if (strlen(ctx) > CTX_MAX)
+        return err_set(e, ERR_BAD_INPUT, "the run's ctx has %zu bytes, at most %d: ask for fewer metrics",
+                       strlen(ctx), CTX_MAX);
+    if (!c->update_query_params)
+        buf_addstr(&next, p->state.query_params);
+    else if (expr_update_params(p->listener->bridge->exprs, c->update_query_params, eval, &next, e))
+        return err_wrap(e, "update_query_params");
+    if (next.overflow)
+        return err_set(e, ERR_BAD_INPUT, "query_params have grown over %d bytes", STATE_JSON_MAX);
+    struct fired *f = xcalloc(1, sizeof *f);
+    *f = (struct fired){.run = p->state.run + 1, .total = p->total, .fired_ms = clock_wall_ms()};
+    f->frozen = (struct frozen_run){xstrdup(ctx), buf_take(&next)};
+    *ret = f;
+    return 0;
+}
+
+/* 0 with `ret` NULL when the condition is false. */
+static int evaluate(struct probe *p, struct fired **ret, struct err *e)
+{
+    struct listener *l = p->listener;
+    const struct listener_config *c = l->config;
+    cleanup_buf struct buf metrics = buf_make(METRICS_MAX), ctx = buf_make(EVAL_MAX),
+                           eval = buf_make(EVAL_MAX);
+    bool holds = true;
+    write_metrics(p, &metrics);
+    ctx_write(c, p->state.run + 1, p->query, p->total, buf_str(&metrics), p->state.query_params, &ctx);
+    ctx_with_previous(buf_str(&ctx), p->state.previous, &eval);
+    if (metrics.overflow || ctx.overflow || eval.overflow)
+        return err_set(e, ERR_BAD_INPUT, "the metrics' answers are over %d bytes", METRICS_MAX);
+    if (c->condition && expr_condition(l->bridge->exprs, c->condition, buf_slice(&eval), &holds, e))
+        return err_wrap(e, "condition");
+    if (!holds && !l->bridge->options.force) {
+        *ret = NULL;
+        return 0;
+    }
+    return freeze(p, buf_str(&ctx), buf_str(&eval), ret, e);
+}
+
+static void decide(struct probe *p)
+{
+    struct listener *l = p->listener;
+    struct fired *fired = NULL;
+    struct err e;
+    int rc = evaluate(p, &fired, &e);
+    if (rc) {
+        probe_failed(p, &e);
+        return;
+    }
+    log_debug(l->bridge->log, "poll", KV("listener", l->config->name), KV("query", p->query ? p->query : ""),
+              KVI("total", p->total), KV("fired", fired ? "true" : "false"),
+              KVI("took_ms", clock_mono_ms() - p->start_ms));
+    l->probe = NULL;
+    probe_free(p);
+    if (!fired) {
+        poll_done(l);
+        end_once(l, ONCE_FALSE, NULL);
+        return;
+    }
+    l->fired = fired;
+    give_to_worker(l);
+}
+
+static bool has_run_in_progress(struct listener *l)
+{
+    cleanup_free char *key = listener_state_key("run", l->config->name);
+    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX);
+    return partition_get(l->partition, key, &value, NULL) && value.len > 0;
+}
+
+static int read_state(struct listener *l, struct probe *p, struct err *e)
+{
+    cleanup_free char *key = listener_state_key("listener", l->config->name);
+    cleanup_free char *params = NULL;
+    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), query = buf_make(QUERY_MAX);
+    bool file_won = false;
+    (void)partition_get(l->partition, key, &value, NULL);
+    if (listener_state_read(buf_slice(&value), l->config, &p->state, &file_won, e))
+        return -1;
+    if (file_won && !l->told_file_won) {
+        log_info(l->bridge->log, "query_params in the file have changed: they replace the listener's state",
+                 KV("listener", l->config->name), KV("query_params", p->state.query_params));
+        l->told_file_won = true;
+    }
+    if (!l->config->query)
+        return 0;
+    if (template_format(l->config->query, slice_of(p->state.query_params), &query, e))
+        return -1;
+    if (query.overflow)
+        return err_set(e, ERR_BAD_INPUT, "the query is over %d bytes", QUERY_MAX);
+    p->query = buf_take(&query);
+    return 0;
+}
+
+static void start_poll(struct listener *l)
+{
+    struct err e;
+    if (!partition_is_ready(l->partition)) {
+        l->phase = PHASE_OFF;
+        return;
+    }
+    if (has_run_in_progress(l)) {
+        give_to_worker(l);
+        return;
+    }
+    struct probe *p = xcalloc(1, sizeof *p);
+    p->listener = l;
+    p->total = -1;
+    p->start_ms = clock_mono_ms();
+    p->metrics = xcalloc(l->config->n_metrics, sizeof *p->metrics);
+    l->phase = PHASE_PROBING;
+    l->probe = p;
+    if (read_state(l, p, &e))
+        probe_failed(p, &e);
+    else
+        start_requests(p);
+}
+
+static void run_ended(struct listener *l)
+{
+    switch (l->end) {
+    case RUN_YIELD:
+        give_to_worker(l);
+        break;
+    case RUN_AGAIN:
+        rest(l, clock_mono_ms());
+        break;
+    case RUN_DONE:
+        poll_done(l);
+        end_once(l, ONCE_FIRED, NULL);
+        break;
+    case RUN_FAILED:
+        poll_failed(l, &l->err);
+        break;
+    }
+}
+
+static void partition_changed(struct listener *l)
+{
+    struct bridge *b = l->bridge;
+    bool is_ready = partition_is_ready(l->partition);
+    int64_t now = clock_mono_ms();
+    if (l->phase == PHASE_OFF && is_ready) {
+        l->grid_ms = schedule_first(now, interval_ms(l), b->n_started++);
+        backoff_reset(&l->backoff);
+        rest(l, l->grid_ms);
+    } else if (l->phase == PHASE_WAITING && !is_ready) {
+        schedule_remove(&b->heap, &l->due);
+        l->phase = PHASE_OFF;
+    }
+    /* PROBING and RUNNING find out at their end */
+}
+
+static void read_mailbox(struct bridge *b)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    struct listener *l = b->posted, *next;
+    b->posted = NULL;
+    for (; l; l = next) {
+        next = l->next_posted;
+        bool has_ended = l->has_ended;
+        l->has_ended = l->is_posted = false;
+        (void)pthread_mutex_unlock(&b->mutex);
+        if (has_ended)
+            run_ended(l);
+        partition_changed(l);
+        (void)pthread_mutex_lock(&b->mutex);
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+}
+
+static struct listener *listener_of(struct schedule_item *due)
+{
+    return (struct listener *)((char *)due - offsetof(struct listener, due));
+}
+
+void *prober_main(void *arg)
+{
+    struct bridge *b = arg;
+    while (!atomic_load(&b->prober_must_end)) {
+        read_mailbox(b);
+        int64_t now = clock_mono_ms();
+        struct schedule_item *due;
+        while ((due = schedule_peek(&b->heap)) && due->due_ms <= now && !atomic_load(&b->is_stopping)) {
+            schedule_remove(&b->heap, due);
+            start_poll(listener_of(due));
+        }
+        due = schedule_peek(&b->heap);
+        int64_t wait = due && !atomic_load(&b->is_stopping) ? due->due_ms - clock_mono_ms() : IDLE_MS;
+        http_engine_poll(b->http, (int)(wait < 0 ? 0 : wait > IDLE_MS ? IDLE_MS : wait));
+    }
+    return NULL;
+}

@@ -1,0 +1,286 @@
+#include "publish.h"
+
+#include "clock.h"
+#include "envelope.h"
+#include "json_scan.h"
+
+enum { VALUE_LIMIT = 128 << 20, ID_MAX = 1024 };
+
+struct value {
+    struct value *next;
+    struct buf buf;
+};
+
+void publish_chunk_release(struct publish_chunk *c)
+{
+    for (struct value *v = c->values; v; v = v->next)
+        buf_release(&v->buf);
+    free(c->chunk.messages);
+    run_progress_release(&c->after);
+    arena_release(&c->arena);
+    *c = (struct publish_chunk){0};
+}
+
+static struct buf *new_value(struct publish_chunk *c)
+{
+    struct value *v = arena_alloc(&c->arena, sizeof *v);
+    *v = (struct value){.buf = buf_make(VALUE_LIMIT), .next = c->values};
+    c->values = v;
+    return &v->buf;
+}
+
+static void add_header(struct kafka_message *m, const char *name, struct slice value)
+{
+    m->headers[m->n_headers++] = (struct kafka_header){name, value};
+}
+
+/* One more message; ce_id is the same whenever this run is published, from wherever it went on. */
+static struct kafka_message *add_message(const struct publish_run *r, struct publish_chunk *c,
+                                         const char *type, const char *topic, struct slice what,
+                                         struct slice subject)
+{
+    if (c->chunk.n_messages == c->cap_messages) {
+        c->cap_messages = c->cap_messages ? c->cap_messages * 2 : 16;
+        c->chunk.messages = xrealloc(c->chunk.messages, c->cap_messages * sizeof *c->chunk.messages);
+    }
+    struct kafka_message *m = &c->chunk.messages[c->chunk.n_messages++];
+    *m = (struct kafka_message){.topic = topic};
+    add_header(m, "ce_id",
+               arena_printf(&c->arena, "%s.%lld.%lld.%s.%.*s", r->listener->config->name,
+                            (long long)r->state.generation, (long long)r->progress.run, type, (int)what.len,
+                            what.p));
+    add_header(m, "ce_type", arena_printf(&c->arena, "argilla-bridge.%s", type));
+    add_header(m, "ce_subject", subject);
+    add_header(m, "ce_dataschema", arena_printf(&c->arena, "urn:argilla-bridge:schema:%s:1", type));
+    return m;
+}
+
+static void add_common_headers(const struct publish_run *r, struct publish_chunk *c)
+{
+    const struct listener_config *l = r->listener->config;
+    char now[RFC3339_SIZE];
+    clock_rfc3339(clock_wall_ms(), now);
+    const struct kafka_header common[] = {
+        {"ce_specversion", slice_of("1.0")},
+        {"ce_source", arena_printf(&c->arena, "%s/datasets/%s/%s", r->listener->bridge->config->argilla.url,
+                                   l->workspace, l->dataset)},
+        {"ce_time", arena_copy(&c->arena, slice_of(now))},
+        {"content-type", slice_of("application/json")},
+        {"ce_argillalistener", slice_of(l->name)},
+        {"ce_argillarun", arena_printf(&c->arena, "%lld", (long long)r->progress.run)},
+    };
+    _Static_assert(ARRAY_LEN(common) == ARRAY_LEN(c->headers), "room for the common headers");
+    memcpy(c->headers, common, sizeof common);
+    c->chunk.headers = (struct kafka_headers){c->headers, ARRAY_LEN(common)};
+}
+
+/* The id as text: what a record's key and subject are. */
+static struct slice id_text(struct publish_chunk *c, struct slice token)
+{
+    cleanup_buf struct buf b = buf_make(ID_MAX);
+    if (json_type_of(token) != JSON_STRING || json_decode_string(token, &b))
+        return token;
+    return arena_copy(&c->arena, buf_slice(&b));
+}
+
+static void note_oversize(const struct publish_run *r, struct publish_chunk *c,
+                          const struct scan_record *record)
+{
+    struct run_progress *p = &c->after;
+    char *ids = NULL;
+    if (p->n_oversize < OVERSIZE_IDS_MAX) {
+        ids = xasprintf("%s%s%.*s", p->oversize_ids ? p->oversize_ids : "", p->oversize_ids ? "," : "",
+                        (int)record->id.len, record->id.p);
+        free(p->oversize_ids);
+        p->oversize_ids = ids;
+    }
+    p->n_oversize++;
+    struct slice id = id_text(c, record->id);
+    cleanup_free char *text = xstrndup(id.p, id.len);
+    log_warn(r->listener->bridge->log, "record too large, not sent",
+             KV("listener", r->listener->config->name), KV("id", text),
+             KVI("bytes", (int64_t)record->json.len), KVI("limit_bytes", r->listener->max_value_bytes),
+             KVI("run", p->run));
+}
+
+/* What goes out for each record, in order: as it came or projected; those that fit. */
+static int choose(const struct publish_run *r, const struct scan_page *page, size_t room,
+                  struct publish_chunk *c, struct slice *ret_json, struct slice *ret_ids, size_t *ret_n,
+                  struct err *e)
+{
+    const struct listener_config *l = r->listener->config;
+    size_t n = 0;
+    for (size_t i = 0; i < page->n_records; i++) {
+        const struct scan_record *record = &page->records[i];
+        struct slice json = record->json;
+        if (l->project) {
+            struct buf *b = new_value(c);
+            if (expr_project(r->listener->bridge->exprs, l->project, json, b, e))
+                return err_wrap(e, "project: record %.*s", (int)record->id.len, record->id.p);
+            json = buf_slice(b);
+        }
+        c->after.n_matched++;
+        if (json.len > room) {
+            note_oversize(r, c, record);
+            continue;
+        }
+        ret_json[n] = json;
+        ret_ids[n++] = record->id;
+    }
+    c->after.n_published += (int64_t)n;
+    *ret_n = n;
+    return 0;
+}
+
+static void add_batches(const struct publish_run *r, struct publish_chunk *c, const struct buf *envelope,
+                        const struct slice *records, size_t n, bool is_last)
+{
+    const struct listener_config *l = r->listener->config;
+    size_t fixed = envelope->len + ENVELOPE_END_MAX;
+    size_t bytes = (size_t)l->batch_bytes < (size_t)r->listener->max_value_bytes
+                       ? (size_t)l->batch_bytes
+                       : (size_t)r->listener->max_value_bytes;
+    bytes = bytes > fixed ? bytes - fixed : 1;
+    for (size_t at = 0, taken, used; at < n; at += taken) {
+        taken = envelope_cut(records + at, n - at, (size_t)l->batch_records, bytes, &used);
+        struct buf *value = new_value(c);
+        (void)buf_reserve(value, fixed + used);
+        buf_addslice(value, buf_slice(envelope));
+        envelope_end(records + at, taken, c->after.n_batches, is_last && at + taken == n, value);
+        struct slice index = arena_printf(&c->arena, "%lld", (long long)c->after.n_batches++);
+        struct kafka_message *m = add_message(r, c, "batch", l->topic, index, slice_of(l->name));
+        m->value = buf_slice(value);
+        if (l->batch_key == BATCH_KEY_LISTENER)
+            m->key = slice_of(l->name);
+    }
+}
+
+static void add_records(const struct publish_run *r, struct publish_chunk *c, const struct slice *records,
+                        const struct slice *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct slice id = id_text(c, ids[i]);
+        struct kafka_message *m = add_message(r, c, "record", r->listener->config->topic, id, id);
+        m->key = id;
+        m->value = records[i];
+    }
+}
+
+static int add_page(const struct publish_run *r, const struct scan_page *page, bool is_last,
+                    struct publish_chunk *c, struct err *e)
+{
+    bool in_batches = r->listener->config->publish == PUBLISH_BATCHES;
+    size_t max = (size_t)r->listener->max_value_bytes, n = 0;
+    cleanup_buf struct buf envelope = buf_make(CTX_MAX + 1024);
+    envelope_begin(slice_of(r->frozen.ctx), &envelope);
+    size_t fixed = in_batches ? envelope.len + ENVELOPE_END_MAX : 0;
+    if (fixed >= max)
+        return err_set(e, ERR_BAD_INPUT,
+                       "the run's ctx has %zu bytes: no room for records in messages of %zu bytes",
+                       envelope.len, max);
+    cleanup_free struct slice *json = xcalloc(page->n_records, sizeof *json);
+    cleanup_free struct slice *ids = xcalloc(page->n_records, sizeof *ids);
+    if (choose(r, page, max - fixed, c, json, ids, &n, e))
+        return -1;
+    if (in_batches)
+        add_batches(r, c, &envelope, json, n, is_last);
+    else
+        add_records(r, c, json, ids, n);
+    return 0;
+}
+
+static void add_run_message(const struct publish_run *r, const char *failure, struct publish_chunk *c)
+{
+    const struct listener_config *l = r->listener->config;
+    struct run_report report = {.progress = &c->after,
+                                .next_params = failure ? NULL : r->frozen.next_params,
+                                .ended_ms = clock_wall_ms(),
+                                .error = failure};
+    struct buf *value = new_value(c);
+    envelope_run(slice_of(r->frozen.ctx), &report, value);
+    struct kafka_message *m = add_message(r, c, "run", l->metrics_topic, slice_of("end"), slice_of(l->name));
+    m->key = slice_of(l->name);
+    m->value = buf_slice(value);
+}
+
+static void add_write(struct publish_chunk *c, const char *kind, const char *listener, struct buf *value)
+{
+    struct slice key = arena_printf(&c->arena, "%s/%s", kind, listener);
+    c->writes[c->chunk.n_writes++] =
+        (struct state_write){(char *)key.p, value ? buf_slice(value) : (struct slice){0}};
+}
+
+/* The run goes on after this chunk: the cursor, and once its ctx. */
+static void write_progress(const struct publish_run *r, struct publish_chunk *c)
+{
+    struct buf *value = new_value(c);
+    run_progress_write(&c->after, value);
+    add_write(c, "run", r->listener->config->name, value);
+    if (r->is_durable)
+        return;
+    value = new_value(c);
+    frozen_run_write(&r->frozen, value);
+    add_write(c, "ctx", r->listener->config->name, value);
+}
+
+/* The run is over: the listener moves on, and nothing of the run is left. A failed run moves no params. */
+static void write_end(const struct publish_run *r, bool has_failed, struct publish_chunk *c)
+{
+    const char *name = r->listener->config->name;
+    struct listener_state s = r->state;
+    s.run = r->progress.run;
+    if (!has_failed) {
+        if (!r->file_won)
+            s.query_params = r->frozen.next_params;
+        s.previous = r->frozen.ctx;
+    }
+    struct buf *value = new_value(c);
+    listener_state_write(&s, value);
+    add_write(c, "listener", name, value);
+    if (!r->is_durable)
+        return;
+    add_write(c, "run", name, NULL);
+    add_write(c, "ctx", name, NULL);
+}
+
+static struct run_progress copy_progress(const struct run_progress *p)
+{
+    struct run_progress copy = *p;
+    copy.cursor = p->cursor ? xstrdup(p->cursor) : NULL;
+    copy.oversize_ids = p->oversize_ids ? xstrdup(p->oversize_ids) : NULL;
+    return copy;
+}
+
+static size_t bytes_of(const struct chunk *c)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < c->n_messages; i++)
+        bytes += c->messages[i].key.len + c->messages[i].value.len;
+    return bytes;
+}
+
+int publish_build(const struct publish_run *r, const struct scan_page *page, bool is_last,
+                  const char *failure, struct publish_chunk *ret, struct err *e)
+{
+    struct publish_chunk *c = ret;
+    *c = (struct publish_chunk){.after = copy_progress(&r->progress)};
+    add_common_headers(r, c);
+    if (page && page->n_records) {
+        if (add_page(r, page, is_last, c, e)) {
+            publish_chunk_release(c);
+            return -1;
+        }
+        free(c->after.cursor);
+        c->after.cursor = xstrdup(page->cursor);
+    }
+    if (is_last) {
+        add_run_message(r, failure, c);
+        write_end(r, failure != NULL, c);
+    } else {
+        write_progress(r, c);
+    }
+    c->chunk.writes = c->writes;
+    c->chunk.epoch = r->epoch;
+    c->chunk.size_bytes = bytes_of(&c->chunk);
+    return 0;
+}

@@ -1,0 +1,269 @@
+/* One run, from the decision (probe.c) to its run message: the matches are scanned page by page in the order
+ * of id; each page becomes a chunk, whose transaction carries messages and state; the last one carries the
+ * run message and the next query_params. Straight-line code on a worker, except that it gives the worker up
+ * between chunks when others wait.
+ *
+ * kill -9 anywhere: what the last committed chunk wrote is all there is. A run with a chunk in it goes on
+ * behind its cursor with the ctx that it began with; a run without one never was, and the next poll decides
+ * anew. */
+#include "bridge.h"
+#include "clock.h"
+#include "json_scan.h"
+#include "publish.h"
+
+struct run {
+    struct publish_run p;
+    char *query;            /* the formatted one, as frozen; NULL: all records */
+    int64_t total;          /* as frozen; -1 when it was not asked for */
+    struct scan_page *page; /* fetched, not yet committed */
+    int limit;
+    bool is_fetching;
+    struct argilla_wait wait;
+};
+
+static void start_fetch(struct run *r, const char *cursor)
+{
+    struct listener *l = r->p.listener;
+    argilla_wait_init(&r->wait);
+    r->is_fetching = true;
+    atomic_store(&l->scan_id, argilla_scan(l->bridge->argilla, &l->run_dataset, r->query, cursor, r->limit,
+                                           argilla_wait_done, &r->wait));
+}
+
+static struct scan_page *await_fetch(struct run *r, struct err *e)
+{
+    struct listener *l = r->p.listener;
+    struct argilla_answer a;
+    argilla_wait(&r->wait, &a);
+    r->is_fetching = false;
+    atomic_store(&l->scan_id, 0);
+    health_argilla(l->bridge, a.err.class ? &a.err : NULL);
+    if (a.err.class) {
+        *e = a.err;
+        return NULL;
+    }
+    return a.page;
+}
+
+/* A page that is over max_page_bytes is asked for again in halves, down to one record. */
+static struct scan_page *fetch(struct run *r, const char *cursor, struct err *e)
+{
+    if (!r->is_fetching)
+        start_fetch(r, cursor);
+    struct scan_page *page = await_fetch(r, e);
+    while (!page && e->class == ERR_BAD_INPUT && e->http_status == 200 && r->limit > 1) {
+        r->limit /= 2;
+        start_fetch(r, cursor);
+        page = await_fetch(r, e);
+    }
+    return page;
+}
+
+static void run_free(struct run *r)
+{
+    struct scan_page *late = NULL;
+    struct err ignored;
+    if (!r)
+        return;
+    if (r->is_fetching) {
+        struct listener *l = r->p.listener;
+        if (!atomic_load(
+                &l->bridge->prober_must_end)) /* afterwards the engine is gone, and has answered all */
+            http_cancel(l->bridge->http, atomic_load(&l->scan_id));
+        late = await_fetch(r, &ignored);
+        scan_page_free(late);
+    }
+    scan_page_free(r->page);
+    listener_state_release(&r->p.state);
+    frozen_run_release(&r->p.frozen);
+    run_progress_release(&r->p.progress);
+    free(r->query);
+    free(r);
+}
+
+void run_drop(struct listener *l)
+{
+    run_free(TAKE_PTR(l->run));
+    if (l->fired)
+        frozen_run_release(&l->fired->frozen);
+    free(TAKE_PTR(l->fired));
+}
+
+/* The value of kind/NAME; false when the partition isn't ready or its state was read anew since `epoch`. */
+static bool get_state(struct listener *l, const char *kind, struct buf *ret, uint64_t *epoch)
+{
+    cleanup_free char *key = listener_state_key(kind, l->config->name);
+    uint64_t now_epoch = 0;
+    if (!partition_get(l->partition, key, ret, &now_epoch))
+        return false;
+    bool same = *epoch == 0 || *epoch == now_epoch;
+    *epoch = now_epoch;
+    return same;
+}
+
+/* What the scan needs of the frozen ctx. */
+static void read_ctx(struct run *r)
+{
+    struct slice ctx = slice_of(r->p.frozen.ctx), v;
+    struct buf query = buf_make(STATE_VALUE_MAX);
+    if (json_get(ctx, "query", &v) && json_decode_string(v, &query) == 0)
+        r->query = buf_take(&query);
+    buf_release(&query);
+    r->total = -1;
+    if (json_get(ctx, "search", &v) && json_get(v, "total", &v))
+        (void)json_get_int64(v, &r->total);
+}
+
+/* Takes what the prober has fired, if it still follows from the state; else what the state says is in
+ * progress. 0 with `ret` NULL: neither, so look again. */
+static int begin(struct listener *l, struct run **ret, struct err *e)
+{
+    cleanup_buf struct buf state = buf_make(STATE_VALUE_MAX), progress = buf_make(STATE_VALUE_MAX),
+                           ctx = buf_make(STATE_VALUE_MAX);
+    struct fired *fired = l->fired;
+    struct run *r = xcalloc(1, sizeof *r);
+    int rc = -1;
+    r->p.listener = l;
+    r->limit = l->config->page_size;
+    *ret = NULL;
+    if (!get_state(l, "listener", &state, &r->p.epoch) || !get_state(l, "run", &progress, &r->p.epoch) ||
+        !get_state(l, "ctx", &ctx, &r->p.epoch))
+        goto nothing;
+    if (listener_state_read(buf_slice(&state), l->config, &r->p.state, &r->p.file_won, e))
+        goto fail;
+    if (progress.len) {
+        if (run_progress_read(buf_slice(&progress), &r->p.progress, e) ||
+            frozen_run_read(buf_slice(&ctx), &r->p.frozen, e))
+            goto fail;
+        r->p.is_durable = true;
+    } else if (fired && fired->run == r->p.state.run + 1) {
+        r->p.progress = (struct run_progress){.run = fired->run, .started_ms = fired->fired_ms};
+        r->p.frozen = fired->frozen;
+        fired->frozen = (struct frozen_run){0};
+        r->p.file_won = false; /* the params that fired are the file's already */
+    } else {
+        goto nothing;
+    }
+    read_ctx(r);
+    *ret = r;
+    return 0;
+nothing:
+    rc = 0;
+fail:
+    run_free(r);
+    return rc;
+}
+
+enum step { STEP_ON, STEP_DONE, STEP_STALE, STEP_FAILED };
+
+/* One chunk to Kafka: durable together with the state that says so, or not at all. */
+static enum step commit(struct run *r, const struct scan_page *page, bool is_last, const char *failure,
+                        struct err *e)
+{
+    struct publish_chunk c;
+    if (publish_build(&r->p, page, is_last, failure, &c, e))
+        return STEP_FAILED;
+    enum chunk_outcome outcome = partition_commit(r->p.listener->partition, &c.chunk);
+    if (outcome == CHUNK_REFUSED)
+        *e = c.chunk.err;
+    if (outcome == CHUNK_COMMITTED) {
+        run_progress_release(&r->p.progress);
+        r->p.progress = c.after;
+        c.after = (struct run_progress){0};
+        r->p.is_durable = true;
+    }
+    publish_chunk_release(&c);
+    return outcome == CHUNK_COMMITTED ? (is_last ? STEP_DONE : STEP_ON)
+           : outcome == CHUNK_STALE   ? STEP_STALE
+                                      : STEP_FAILED;
+}
+
+static void tell_progress(const struct run *r)
+{
+    struct bridge *b = r->p.listener->bridge;
+    if (b->options.on_progress)
+        b->options.on_progress(b->options.arg, r->p.listener->config->name, r->p.progress.n_matched,
+                               r->total);
+}
+
+/* The page in hand and the one behind it: only then is it known whether it is the last. While a page is being
+ * committed the one after the next is on its way. */
+static enum step one_page(struct run *r, struct err *e)
+{
+    if (!r->page && !(r->page = fetch(r, r->p.progress.cursor, e)))
+        return STEP_FAILED;
+    if (!r->page->n_records)
+        return commit(r, NULL, true, NULL, e);
+    struct scan_page *next = fetch(r, r->page->cursor, e);
+    if (!next)
+        return STEP_FAILED;
+    bool is_last = !next->n_records;
+    if (!is_last)
+        start_fetch(r, next->cursor);
+    enum step step = commit(r, r->page, is_last, NULL, e);
+    scan_page_free(r->page);
+    r->page = next;
+    if (step == STEP_ON || step == STEP_DONE)
+        tell_progress(r);
+    return step;
+}
+
+/* What can't go on by waiting (the dataset is gone, the query refused, a record can't be projected) ends in a
+ * run message that says so, if subscribers have seen any of the run. */
+static enum step give_up(struct run *r, struct err *e)
+{
+    struct err why = *e;
+    if (why.class != ERR_BAD_INPUT || !r->p.is_durable)
+        return STEP_FAILED;
+    enum step step = commit(r, NULL, true, why.msg, e);
+    if (step != STEP_DONE)
+        return step;
+    *e = why;
+    return STEP_FAILED;
+}
+
+static void tell_done(const struct run *r)
+{
+    const struct run_progress *p = &r->p.progress;
+    log_info(r->p.listener->bridge->log, "run", KV("listener", r->p.listener->config->name),
+             KVI("run", p->run), KVI("total", r->total), KVI("n_records", p->n_published),
+             KVI("n_batches", p->n_batches), KVI("n_oversize", p->n_oversize),
+             KVI("took_ms", clock_wall_ms() - p->started_ms));
+}
+
+static enum step steps(struct run *r, struct err *e)
+{
+    struct bridge *b = r->p.listener->bridge;
+    for (;;) {
+        if (listener_check_topics(r->p.listener, e))
+            return STEP_FAILED;
+        enum step step =
+            r->p.listener->config->query_records ? one_page(r, e) : commit(r, NULL, true, NULL, e);
+        if (step == STEP_FAILED)
+            step = give_up(r, e);
+        if (step != STEP_ON || jobs_wait(b) || atomic_load(&b->is_stopping))
+            return step;
+    }
+}
+
+void run_go_on(struct listener *l)
+{
+    struct run *r = TAKE_PTR(l->run);
+    enum step step = STEP_STALE;
+    if (!r && begin(l, &r, &l->err))
+        step = STEP_FAILED;
+    else if (r && !atomic_load(&l->bridge->is_stopping))
+        step = steps(r, &l->err);
+    if (step == STEP_ON && !atomic_load(&l->bridge->is_stopping)) {
+        l->run = r;
+        l->end = RUN_YIELD;
+        return;
+    }
+    if (step == STEP_DONE)
+        tell_done(r);
+    if (step == STEP_FAILED)
+        l->topics_checked_ms = 0; /* a delivery may have failed because of them */
+    run_free(r);
+    run_drop(l);
+    l->end = step == STEP_DONE ? RUN_DONE : step == STEP_FAILED ? RUN_FAILED : RUN_AGAIN;
+}
