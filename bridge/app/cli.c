@@ -1,0 +1,236 @@
+#include "cli.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "config_file.h"
+#include "explain.h"
+#include "offline.h"
+#include "service.h"
+
+static const char usage[] =
+    "usage: argilla-bridge COMMAND [-c FILE] [LISTENER]\n"
+    "\n"
+    "  run                poll the listeners and publish what they find, until SIGTERM\n"
+    "  check              read the configuration and tell every mistake\n"
+    "  explain LISTENER   show what a poll would find and send now; writes nothing\n"
+    "  once LISTENER      one poll now, and its run if the condition holds [--force: in any case]\n"
+    "  reset LISTENER     start the listener over: query_params as in the file\n"
+    "  forget LISTENER    drop the state of a listener\n"
+    "\n"
+    "  -c, --config FILE  the configuration (default: /etc/argilla-bridge/argilla-bridge.cfg)\n"
+    "  -h, --help         this text\n"
+    "  -V, --version      the version\n"
+    "\n"
+    "Exit status: 0 done; 1 failed; 2 usage; 3 configuration; 4 a service owns the listener; 5 the service\n"
+    "could not go on. More in argilla-bridge(1).\n";
+
+struct cli {
+    const char *command, *listener, *config_path;
+    bool force;
+    struct config *config;
+    struct log log;
+};
+
+static int complain(const struct err *e)
+{
+    fprintf(stderr, "argilla-bridge: %s\n", e->msg);
+    return e->class == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILED;
+}
+
+static int do_check(struct cli *c)
+{
+    struct err e;
+    if (kafka_config_check(c->config, &e))
+        return complain(&e);
+    printf("%s: ok, %zu listener%s\n", c->config_path, c->config->n_listeners,
+           c->config->n_listeners == 1 ? "" : "s");
+    return EXIT_OK;
+}
+
+static int do_run(struct cli *c)
+{
+    return service_run(c->config, &c->log);
+}
+
+/* The listener's configuration, or NULL after a complaint. */
+static const struct listener_config *find_listener(const struct cli *c)
+{
+    const struct listener_config *l = config_find_listener(c->config, c->listener);
+    if (!l) {
+        fprintf(stderr, "argilla-bridge: no listener %s in %s; there %s", c->listener, c->config_path,
+                c->config->n_listeners == 1 ? "is" : "are");
+        for (size_t i = 0; i < c->config->n_listeners; i++)
+            fprintf(stderr, "%s %s", i ? "," : "", c->config->listeners[i].name);
+        fputc('\n', stderr);
+    }
+    return l;
+}
+
+/* State is its owner's while a service runs: two hands would fence each other. */
+static int refuse_if_service_runs(const struct cli *c)
+{
+    struct err e;
+    bool runs;
+    if (offline_service_runs(c->config, &runs, &e))
+        return complain(&e);
+    if (!runs)
+        return EXIT_OK;
+    fprintf(stderr,
+            "argilla-bridge: %s %s: a service runs as group %s and owns the listener's state; stop it first "
+            "(every instance), "
+            "then try again\n",
+            c->command, c->listener, c->config->bridge.group_id);
+    return EXIT_REFUSED;
+}
+
+static int do_explain(struct cli *c)
+{
+    struct err e;
+    const struct listener_config *l = find_listener(c);
+    if (!l)
+        return EXIT_USAGE;
+    if (explain(c->config, l, stdout, &e)) {
+        (void)fflush(stdout);
+        return complain(&e);
+    }
+    return EXIT_OK;
+}
+
+static int do_once(struct cli *c)
+{
+    if (!find_listener(c))
+        return EXIT_USAGE;
+    int rc = refuse_if_service_runs(c);
+    return rc ? rc : service_once(c->config, &c->log, c->listener, c->force);
+}
+
+static int do_reset(struct cli *c)
+{
+    struct err e;
+    const struct listener_config *l = find_listener(c);
+    if (!l)
+        return EXIT_USAGE;
+    int rc = refuse_if_service_runs(c);
+    if (rc)
+        return rc;
+    if (offline_reset(c->config, l, &e))
+        return complain(&e);
+    printf("%s: starts over\n", c->listener);
+    return EXIT_OK;
+}
+
+static int do_forget(struct cli *c)
+{
+    struct err e;
+    int rc = refuse_if_service_runs(c);
+    if (rc)
+        return rc;
+    if (offline_forget(c->config, c->listener, &e))
+        return complain(&e);
+    printf("%s: forgotten\n", c->listener);
+    return EXIT_OK;
+}
+
+struct command {
+    const char *name;
+    bool has_listener;
+    int (*run)(struct cli *);
+};
+static const struct command commands[] = {
+    {"run", false, do_run},  {"check", false, do_check}, {"explain", true, do_explain},
+    {"once", true, do_once}, {"reset", true, do_reset},  {"forget", true, do_forget},
+};
+
+static int usage_error(const char *fmt, const char *what)
+{
+    fprintf(stderr, "argilla-bridge: ");
+    fprintf(stderr, fmt, what);
+    fprintf(stderr, "\n%s", usage);
+    return EXIT_USAGE;
+}
+
+/* -1: go on; else the exit code. */
+static int read_options(struct cli *c, int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"force", no_argument, NULL, 'f'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {NULL, 0, NULL, 0}};
+    for (int o; (o = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
+        switch (o) {
+        case 'c':
+            c->config_path = optarg;
+            break;
+        case 'f':
+            c->force = true;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return EXIT_OK;
+        case 'V':
+            printf("argilla-bridge %s\n", AB_VERSION);
+            return EXIT_OK;
+        default:
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    return -1;
+}
+
+/* Reads the file and tells what it found. Warnings are told too, and stand in nobody's way. */
+static int load(struct cli *c)
+{
+    struct config_report report = {0};
+    int rc = config_load(c->config_path, &c->config, &report);
+    config_report_print(&report, stderr);
+    config_report_release(&report);
+    return rc ? EXIT_CONFIG : EXIT_OK;
+}
+
+static int run_command(struct cli *c, const struct command *command)
+{
+    int rc = load(c);
+    if (rc)
+        return rc;
+    if (c->config->argilla
+            .api_key) /* expressions can't reach the environment; children and core dumps should not either */
+        (void)unsetenv("ARGILLA_API_KEY");
+    log_init(&c->log, (enum log_level)c->config->log.level, (enum log_format)c->config->log.format,
+             STDERR_FILENO);
+    rc = command->run(c);
+    log_release(&c->log);
+    config_free(c->config);
+    return rc;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct cli c = {.config_path = "/etc/argilla-bridge/argilla-bridge.cfg"};
+    int rc = read_options(&c, argc, argv);
+    if (rc >= 0)
+        return rc;
+    if (optind >= argc)
+        return usage_error("%s", "no command");
+    c.command = argv[optind++];
+    if (strcmp(c.command, "config-reference") == 0) { /* for docs/configuration.md */
+        config_reference_print(stdout);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(commands[i].name, c.command) != 0)
+            continue;
+        if (commands[i].has_listener && optind >= argc)
+            return usage_error("%s needs the name of a listener", c.command);
+        if (commands[i].has_listener)
+            c.listener = argv[optind++];
+        if (optind < argc)
+            return usage_error("too many words: %s", argv[optind]);
+        return run_command(&c, &commands[i]);
+    }
+    return usage_error("unknown command %s", c.command);
+}

@@ -1,0 +1,139 @@
+#include "service.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "clock.h"
+
+/* Signals come to one thread, which waits for them: no handler, no global flag. */
+struct signals {
+    sigset_t set;
+    struct bridge *bridge;
+    pthread_t thread;
+};
+
+static void *signals_main(void *arg)
+{
+    struct signals *s = arg;
+    for (int n_stops = 0;;) {
+        int sig = 0;
+        if (sigwait(&s->set, &sig) || sig == SIGUSR2) /* SIGUSR2: ours, the end of this thread */
+            return NULL;
+        if (sig == SIGTERM || sig == SIGINT)
+            bridge_stop(s->bridge, n_stops++ > 0);
+    }
+}
+
+/* Before any other thread is made: they inherit the mask. */
+static void signals_block(struct signals *s)
+{
+    (void)sigemptyset(&s->set);
+    (void)sigaddset(&s->set, SIGTERM);
+    (void)sigaddset(&s->set, SIGINT);
+    (void)sigaddset(&s->set, SIGUSR2);
+    (void)pthread_sigmask(SIG_BLOCK, &s->set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* The whole life of a bridge. 0; -1 with why it ended itself. */
+static int live(const struct config *config, struct log *log, const struct bridge_options *options,
+                enum once_result *ret_once, struct err *ret_why, struct err *e)
+{
+    struct signals s = {0};
+    signals_block(&s);
+    if (bridge_new(config, log, options, &s.bridge, e))
+        return -1;
+    int rc = pthread_create(&s.thread, NULL, signals_main, &s);
+    if (rc) {
+        bridge_free(s.bridge);
+        return err_errno(e, "pthread_create", rc);
+    }
+    struct err start_err;
+    if (bridge_start(s.bridge, &start_err))
+        bridge_fail(s.bridge, &start_err);
+    rc = bridge_wait(s.bridge, e);
+    (void)pthread_kill(s.thread, SIGUSR2);
+    (void)pthread_join(s.thread, NULL);
+    *ret_once = bridge_once_result(s.bridge, ret_why);
+    bridge_free(s.bridge);
+    return rc;
+}
+
+static int exit_code_of(const struct err *e)
+{
+    return e->class == ERR_CONFIG ? EXIT_CONFIG : EXIT_FATAL;
+}
+
+int service_run(const struct config *config, struct log *log)
+{
+    struct err e, ignored;
+    enum once_result once;
+    log_info(log, "start", KV("version", AB_VERSION), KV("config", config->path),
+             KV("group_id", config->bridge.group_id), KVI("n_listeners", (int64_t)config->n_listeners),
+             KVI("pid", getpid()));
+    if (live(config, log, NULL, &once, &ignored, &e)) {
+        log_error(log, "end", KV("class", err_class_name(e.class)), KV("error", e.msg));
+        return exit_code_of(&e);
+    }
+    log_info(log, "stop");
+    return EXIT_OK;
+}
+
+enum { BAR_WIDTH = 40, BAR_EVERY_MS = 100, LINE_EVERY_MS = 1000 };
+
+struct progress {
+    bool is_terminal;
+    int64_t last_ms;
+};
+
+/* Called by a worker; only one listener runs, so only one at a time. */
+static void show_progress(void *arg, const char *listener, int64_t n_records, int64_t total)
+{
+    struct progress *p = arg;
+    int64_t now = clock_mono_ms();
+    bool is_end = total >= 0 && n_records >= total;
+    if (!is_end && now - p->last_ms < (p->is_terminal ? BAR_EVERY_MS : LINE_EVERY_MS))
+        return;
+    p->last_ms = now;
+    if (!p->is_terminal || total <= 0) {
+        fprintf(stderr, p->is_terminal ? "\r%s: %lld records" : "%s: %lld records\n", listener,
+                (long long)n_records);
+        return;
+    }
+    int done = (int)(n_records * BAR_WIDTH / total);
+    done = done > BAR_WIDTH ? BAR_WIDTH : done;
+    fprintf(stderr, "\r%s [%.*s%*s] %lld/%lld", listener, done, "########################################",
+            BAR_WIDTH - done, "", (long long)n_records, (long long)total);
+}
+
+int service_once(const struct config *config, struct log *log, const char *listener, bool force)
+{
+    struct progress progress = {.is_terminal = isatty(STDERR_FILENO)};
+    struct bridge_options options = {
+        .once_listener = listener, .force = force, .on_progress = show_progress, .arg = &progress};
+    struct err e, why;
+    enum once_result once;
+    if (live(config, log, &options, &once, &why, &e)) {
+        fprintf(stderr, "argilla-bridge: %s\n", e.msg);
+        return exit_code_of(&e);
+    }
+    if (progress.is_terminal && progress.last_ms)
+        fputc('\n', stderr);
+    switch (once) {
+    case ONCE_FIRED:
+        printf("%s: done\n", listener);
+        return EXIT_OK;
+    case ONCE_FALSE:
+        printf("%s: the condition is false, nothing was sent (--force runs it all the same)\n", listener);
+        return EXIT_OK;
+    case ONCE_FAILED:
+        fprintf(stderr, "argilla-bridge: %s: %s\n", listener, why.msg);
+        return EXIT_FAILED;
+    default:
+        fprintf(stderr, "argilla-bridge: %s: stopped before it was done\n", listener);
+        return EXIT_FAILED;
+    }
+}

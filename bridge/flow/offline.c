@@ -1,0 +1,151 @@
+#include "offline.h"
+
+#include "clock.h"
+#include "listener_state.h"
+#include "membership.h"
+#include "partition.h"
+#include "state_map.h"
+#include "state_reader.h"
+#include "topics.h"
+
+enum { JOIN_MS = 30000, POLL_MS = 100, PEEK_MS = 10000 };
+
+int offline_service_runs(const struct config *config, bool *ret, struct err *e)
+{
+    struct kafka_admin *admin;
+    int n = 0;
+    if (kafka_admin_new(config, &admin, e))
+        return -1;
+    int rc = kafka_admin_group_members(admin, &n, e);
+    kafka_admin_free(admin);
+    if (rc)
+        return -1;
+    *ret = n > 0;
+    return 0;
+}
+
+struct owner {
+    struct partition *partition;
+    struct membership *membership;
+};
+
+/* Inside membership_poll. */
+static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settled)
+{
+    struct owner *o = arg;
+    (void)is_settled;
+    int id = partition_id(o->partition);
+    partition_set_owned(o->partition, id < n && is_owned[id]);
+}
+
+static void owner_release(struct owner *o)
+{
+    membership_free(o->membership);
+    partition_free(o->partition);
+}
+
+/* Joins the group and opens the partition of `listener`. */
+static int owner_init(struct owner *o, const struct config *config, const char *listener, struct err *e)
+{
+    int id = state_partition_of(listener, config->bridge.state_partitions);
+    int64_t deadline = clock_mono_ms() + JOIN_MS;
+    *o = (struct owner){.partition = partition_new(config, id, NULL)};
+    if (membership_new(config, on_assignment, o, &o->membership, e))
+        goto fail;
+    while (!partition_is_owned(o->partition)) {
+        if (membership_poll(o->membership, POLL_MS, e) && e->class != ERR_RETRY)
+            goto fail;
+        if (clock_mono_ms() > deadline) {
+            (void)err_set(e, ERR_RETRY, "group %s did not give us partition %d in %d s",
+                          config->bridge.group_id, id, JOIN_MS / 1000);
+            goto fail;
+        }
+    }
+    if (partition_open(o->partition, e))
+        goto fail;
+    return 0;
+fail:
+    owner_release(o);
+    return -1;
+}
+
+static int commit_writes(struct owner *o, struct state_write *writes, size_t n, uint64_t epoch, struct err *e)
+{
+    struct chunk c = {.writes = writes, .n_writes = n, .epoch = epoch};
+    switch (partition_commit(o->partition, &c)) {
+    case CHUNK_COMMITTED:
+        return 0;
+    case CHUNK_REFUSED:
+        *e = c.err;
+        return -1;
+    default:
+        return err_set(e, ERR_RETRY,
+                       "another instance took the partition over: a service has started meanwhile");
+    }
+}
+
+int offline_reset(const struct config *config, const struct listener_config *l, struct err *e)
+{
+    struct owner o;
+    struct listener_state s = {0};
+    uint64_t epoch = 0;
+    bool file_won;
+    cleanup_free char *key = listener_state_key("listener", l->name),
+                      *run = listener_state_key("run", l->name), *ctx = listener_state_key("ctx", l->name),
+                      *params = query_params_json(l);
+    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), next = buf_make(STATE_VALUE_MAX),
+                           in_run = buf_make(STATE_VALUE_MAX);
+    if (owner_init(&o, config, l->name, e))
+        return -1;
+    (void)partition_get(o.partition, key, &value, &epoch);
+    (void)partition_get(o.partition, run, &in_run, NULL);
+    int rc = listener_state_read(buf_slice(&value), l, &s, &file_won, e);
+    if (!rc) {
+        s.generation++;
+        s.run += in_run.len > 0; /* the dropped run's number isn't used again */
+        free(s.query_params);
+        s.query_params = xstrdup(params);
+        free(TAKE_PTR(s.previous));
+        listener_state_write(&s, &next);
+        struct state_write writes[] = {{key, buf_slice(&next)}, {run, {0}}, {ctx, {0}}};
+        rc = commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e);
+    }
+    listener_state_release(&s);
+    owner_release(&o);
+    return rc;
+}
+
+int offline_forget(const struct config *config, const char *name, struct err *e)
+{
+    struct owner o;
+    uint64_t epoch = 0;
+    cleanup_free char *key = listener_state_key("listener", name), *run = listener_state_key("run", name),
+                      *ctx = listener_state_key("ctx", name);
+    cleanup_buf struct buf value = buf_make(3 * STATE_VALUE_MAX);
+    if (owner_init(&o, config, name, e))
+        return -1;
+    (void)partition_get(o.partition, key, &value, &epoch);
+    (void)partition_get(o.partition, run, &value, NULL);
+    struct state_write writes[] = {{key, {0}}, {run, {0}}, {ctx, {0}}};
+    int rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
+                       : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
+    owner_release(&o);
+    return rc;
+}
+
+int offline_peek(const struct config *config, const char *listener, char **ret_state, char **ret_progress,
+                 struct err *e)
+{
+    struct state_map map = {0};
+    atomic_bool keep_going = true;
+    int id = state_partition_of(listener, config->bridge.state_partitions);
+    if (state_read(config, id, &keep_going, PEEK_MS, &map, e))
+        return -1;
+    cleanup_free char *key = listener_state_key("listener", listener),
+                      *run = listener_state_key("run", listener);
+    struct slice state = state_map_get(&map, key), progress = state_map_get(&map, run);
+    *ret_state = xstrndup(state.p ? state.p : "", state.len);
+    *ret_progress = xstrndup(progress.p ? progress.p : "", progress.len);
+    state_map_release(&map);
+    return 0;
+}
