@@ -118,12 +118,13 @@ spawn() {
   echo "$pid ${fields[19]:-0}" >"$pidfile"
 }
 
-# running PIDFILE: prints the pid if that very process lives. A zombie doesn't: not every init reaps.
+# running PIDFILE: prints the pid if that very process lives. A zombie doesn't (not every init reaps), unless it has other threads:
+# a killed JVM's first thread is one for some 100 ms while the others hold the port open.
 running() {
   local pid born fields
   [[ -s $1 ]] && read -r pid born <"$1" || return 1
   read -ra fields < <(stat_of "$pid") || return 1
-  [[ ${fields[0]} != [ZX] && ${fields[19]} == "$born" ]] && echo "$pid"
+  [[ ${fields[19]} == "$born" && (${fields[0]} != [ZX] || ${fields[17]} -gt 1) ]] && echo "$pid"
 }
 
 # await SECONDS PIDFILE LOG COMMAND...: until COMMAND succeeds; fails at once when the process has ended.
