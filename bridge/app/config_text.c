@@ -1,0 +1,147 @@
+#include "config_text.h"
+
+#include <ctype.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { NEAR_MAX = 64, TOPIC_MAX = 249 };
+
+/* Edit distance with swaps of neighbours (optimal string alignment), over three rows of the table. */
+static size_t edit_distance(const char *a, size_t la, const char *b, size_t lb)
+{
+    size_t rows[3][NEAR_MAX + 1];
+    size_t *before = rows[0], *above = rows[1], *row = rows[2];
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t *oldest = before;
+        before = above, above = row, row = oldest;
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
+            if (above[j] + 1 < best)
+                best = above[j] + 1;
+            if (row[j - 1] + 1 < best)
+                best = row[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+                best = before[j - 2] + 1;
+            row[j] = best;
+        }
+    }
+    return row[lb];
+}
+
+void near_try(struct near *n, const char *candidate)
+{
+    size_t len = strlen(n->name), other = strlen(candidate);
+    if (len == 0 || len > NEAR_MAX || other > NEAR_MAX)
+        return;
+    size_t allowed = len == 1 ? 0 : len <= 4 ? 1 : len <= 8 ? 2 : 3;
+    size_t d = edit_distance(n->name, len, candidate, other);
+    if (d > allowed) {
+        if (len < 4 || !strstr(candidate, n->name))
+            return;
+        d = NEAR_MAX;
+    }
+    if (!n->best || d < n->distance) {
+        n->best = candidate;
+        n->distance = d;
+    }
+}
+
+bool text_is_word(const char *s, const char *more, size_t max)
+{
+    size_t n = 0;
+    for (; s[n]; n++)
+        if (n == max || !(((s[n] | 32) >= 'a' && (s[n] | 32) <= 'z') || (s[n] >= '0' && s[n] <= '9') ||
+                          strchr(more, s[n])))
+            return false;
+    return n > 0;
+}
+
+bool text_is_topic(const char *s)
+{
+    return text_is_word(s, "._-", TOPIC_MAX) && strcmp(s, ".") != 0 && strcmp(s, "..") != 0;
+}
+
+bool text_topics_collide(const char *a, const char *b)
+{
+    for (; *a && *b; a++, b++)
+        if ((*a == '.' ? '_' : *a) != (*b == '.' ? '_' : *b))
+            return false;
+    return *a == *b;
+}
+
+/* How many bytes follow the lead byte `c`, and the least code point that needs so many; -1: no lead byte. */
+static int utf8_follow(unsigned char c, uint32_t *ret_bits, uint32_t *ret_least)
+{
+    if (c < 0x80)
+        return *ret_bits = c, *ret_least = 0, 0;
+    if ((c & 0xe0) == 0xc0)
+        return *ret_bits = c & 0x1f, *ret_least = 0x80, 1;
+    if ((c & 0xf0) == 0xe0)
+        return *ret_bits = c & 0x0f, *ret_least = 0x800, 2;
+    if ((c & 0xf8) == 0xf0)
+        return *ret_bits = c & 0x07, *ret_least = 0x10000, 3;
+    return -1;
+}
+
+bool text_is_utf8(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        uint32_t point, least;
+        int follow = utf8_follow((unsigned char)s[i++], &point, &least);
+        if (follow < 0 || (size_t)follow > len - i)
+            return false;
+        for (; follow > 0; follow--, i++) {
+            if (((unsigned char)s[i] & 0xc0) != 0x80)
+                return false;
+            point = point << 6 | ((unsigned char)s[i] & 0x3f);
+        }
+        if (point < least || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff))
+            return false;
+    }
+    return true;
+}
+
+bool text_has_control(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+            return true;
+    return false;
+}
+
+static const char *port_problem(const char *colon, const char *end)
+{
+    char *stop;
+    if (colon == end)
+        return NULL;
+    if (*colon != ':' || !isdigit((unsigned char)colon[1]))
+        return "what follows the host is no port";
+    long port = strtol(colon + 1, &stop, 10);
+    return stop != end || port < 1 || port > 65535 ? "the port is not 1..65535" : NULL;
+}
+
+const char *text_url_problem(const char *s)
+{
+    const char *host = !strncasecmp(s, "http://", 7) ? s + 7 : !strncasecmp(s, "https://", 8) ? s + 8 : NULL;
+    if (!host)
+        return "it doesn't begin with http:// or https://";
+    for (const char *p = s; *p; p++)
+        if ((unsigned char)*p <= 0x20 || (unsigned char)*p >= 0x7f)
+            return "it holds a space, a control character or a letter that needs escaping";
+    if (strpbrk(s, "?#"))
+        return "it has a query or a fragment";
+    const char *end = host + strcspn(host, "/");
+    if (memchr(host, '@', (size_t)(end - host)))
+        return "it holds a user or password";
+    if (*host == '[') {
+        const char *close = memchr(host, ']', (size_t)(end - host));
+        return !close || close == host + 1 ? "its host is incomplete" : port_problem(close + 1, end);
+    }
+    const char *colon = host + strcspn(host, ":/");
+    return colon == host ? "it has no host" : port_problem(colon, end);
+}

@@ -1,0 +1,32 @@
+/* Questions about the text of a config value: is it legal, and what might have been meant. Pure; any thread.
+ */
+#ifndef AB_APP_CONFIG_TEXT_H
+#define AB_APP_CONFIG_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The nearest of some names: `struct near n = {.name = "kafak"}; near_try(&n, "kafka"); n.best`. Letters left
+ * out, added, changed or swapped count one each; a name may be off by one letter in four, at most 3. A long
+ * candidate that contains `name` is taken when nothing is nearer. */
+struct near {
+    const char *name, *best; /* best: a candidate that was tried, or NULL */
+    size_t distance;
+};
+void near_try(struct near *n, const char *candidate);
+
+/* Letters, digits and what stands in `more`, 1..max bytes. */
+bool text_is_word(const char *s, const char *more, size_t max);
+/* What Kafka takes for a topic: 1..249 of [A-Za-z0-9._-], not "." or "..". */
+bool text_is_topic(const char *s);
+/* Kafka compares topics with '.' and '_' taken for the same when it makes one. */
+bool text_topics_collide(const char *a, const char *b);
+/* Well-formed UTF-8: what is no text can't be sent as JSON. */
+bool text_is_utf8(const char *s, size_t len);
+bool text_has_control(const char *s);
+
+/* NULL when `s` is http:// or https://, a host, perhaps a port and a path; else what is wrong with it, in
+ * words that don't repeat any of it (it may hold a password). */
+const char *text_url_problem(const char *s);
+
+#endif
