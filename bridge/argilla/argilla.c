@@ -1,0 +1,144 @@
+#include "argilla.h"
+
+#include <string.h>
+
+#include "dialect.h"
+#include "json_scan.h"
+
+void dataset_ref_release(struct dataset_ref *d)
+{
+    free(d->workspace);
+    free(d->name);
+    free(d->task);
+    *d = (struct dataset_ref){0};
+}
+
+void scan_page_free(struct scan_page *p)
+{
+    if (!p)
+        return;
+    free(p->body);
+    free(p->records);
+    free(p->cursor);
+    free(p);
+}
+
+struct argilla *argilla_new(const struct argilla_config *config, struct http_engine *h)
+{
+    struct argilla *a = xcalloc(1, sizeof *a);
+    *a = (struct argilla){.config = config, .http = h, .dialect = &dialect_v1};
+    return a;
+}
+
+void argilla_free(struct argilla *a)
+{
+    free(a);
+}
+
+/* On the engine's thread. */
+static void on_done(void *arg, struct http_response *resp, const struct err *e)
+{
+    struct call *c = arg;
+    struct argilla_answer answer = {.date_ms = resp->date_ms};
+    if (e) {
+        answer.err = *e;
+        if (resp->status >= 400)
+            c->argilla->dialect->judge(resp, &answer.err);
+    } else {
+        (void)c->read(c, resp, &answer);
+    }
+    c->done(c->arg, &answer);
+    free(c);
+}
+
+uint64_t call_send(struct call *c, const char *method, char *path, char *gate, struct buf *body,
+                   int timeout_ms)
+{
+    struct http_request r = {.method = method,
+                             .path = path,
+                             .gate = gate,
+                             .body_len = body ? body->len : 0,
+                             .timeout_ms = timeout_ms,
+                             .max_body_bytes = (size_t)c->argilla->config->max_page_bytes,
+                             .done = on_done,
+                             .arg = c};
+    r.body = body ? buf_take(body) : NULL;
+    return http_submit(c->argilla->http, &r);
+}
+
+void add_encoded(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char ch = (unsigned char)*s;
+        bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
+                     strchr("-._~", ch);
+        if (plain)
+            buf_addch(b, (char)ch);
+        else
+            buf_addf(b, "%%%02X", ch);
+    }
+}
+
+static struct call *new_call(struct argilla *a, argilla_done_fn *done, void *arg)
+{
+    struct call *c = xcalloc(1, sizeof *c);
+    *c = (struct call){.argilla = a, .done = done, .arg = arg};
+    return c;
+}
+
+uint64_t argilla_resolve(struct argilla *a, const char *workspace, const char *dataset, argilla_done_fn *done,
+                         void *arg)
+{
+    return a->dialect->resolve(a, workspace, dataset, new_call(a, done, arg));
+}
+
+uint64_t argilla_count(struct argilla *a, const struct dataset_ref *d, const char *query,
+                       argilla_done_fn *done, void *arg)
+{
+    return a->dialect->count(a, d, query, new_call(a, done, arg));
+}
+
+uint64_t argilla_metric(struct argilla *a, const struct dataset_ref *d, const char *query, const char *metric,
+                        argilla_done_fn *done, void *arg)
+{
+    return a->dialect->metric(a, d, query, metric, new_call(a, done, arg));
+}
+
+uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
+                      int limit, argilla_done_fn *done, void *arg)
+{
+    return a->dialect->scan(a, d, query, cursor, limit, new_call(a, done, arg));
+}
+
+char *argilla_cursor_after(struct argilla *a, struct slice id_token)
+{
+    return a->dialect->cursor_after(id_token);
+}
+
+void argilla_wait_init(struct argilla_wait *w)
+{
+    *w = (struct argilla_wait){0};
+    (void)pthread_mutex_init(&w->mutex, NULL);
+    (void)pthread_cond_init(&w->cond, NULL);
+}
+
+void argilla_wait_done(void *wait, struct argilla_answer *answer)
+{
+    struct argilla_wait *w = wait;
+    (void)pthread_mutex_lock(&w->mutex);
+    w->answer = *answer;
+    w->done = true;
+    (void)pthread_cond_signal(&w->cond);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void argilla_wait(struct argilla_wait *w, struct argilla_answer *ret)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    while (!w->done)
+        (void)pthread_cond_wait(&w->cond, &w->mutex);
+    *ret = w->answer;
+    (void)pthread_mutex_unlock(&w->mutex);
+    (void)pthread_cond_destroy(&w->cond);
+    (void)pthread_mutex_destroy(&w->mutex);
+}
