@@ -1,0 +1,143 @@
+#include "template.h"
+
+#include "json_scan.h"
+
+enum { NAME_SHOWN = 64 }; /* bytes of a name in an error message */
+
+enum piece_type { PIECE_TEXT, PIECE_NAME, PIECE_END };
+struct piece {
+    enum piece_type type;
+    struct slice text; /* of a name: what stands between the braces */
+    size_t at;         /* its place in the template, from 1 */
+};
+
+static int bad(struct err *e, size_t at, const char *what, const char *hint)
+{
+    return err_set(e, ERR_CONFIG, "%s at character %zu: %s", what, at, hint);
+}
+
+/* Python would take nearly anything between braces for a name and then not find it. Config names are letters,
+ * digits and "_-*", so whatever else stands there is a mistake that can be named here. */
+static int check_name(struct slice name, size_t at, struct err *e)
+{
+    static const char *const literal = "a literal { is written {{";
+    size_t i = 0;
+    if (name.len == 0)
+        return bad(e, at, "{} without a name", "write {name}");
+    while (i < name.len && name.p[i] >= '0' && name.p[i] <= '9')
+        i++;
+    if (i == name.len)
+        return bad(e, at, "a position instead of a name", "write {name}");
+    for (i = 0; i < name.len; i++) {
+        char c = name.p[i];
+        if (c == '!')
+            return bad(e, at + i, "a conversion (!)", "only {name} is possible");
+        if (c == ':')
+            return bad(e, at + i, "a format spec (:)", "only {name} is possible; a literal { is written {{");
+        if (c == '.' || c == '[')
+            return bad(e, at + i, "an attribute or index", "only {name} is possible");
+        if (c == '{')
+            return bad(e, at + i, "{ within braces", literal);
+        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !strchr("_-*", c))
+            return err_set(e, ERR_CONFIG, "{%.*s} at character %zu is no name: %s",
+                           (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN), name.p, at, literal);
+    }
+    return 0;
+}
+
+/* The piece of `text` at `*pos`, which is moved behind it. */
+static int next_piece(const char *text, size_t *pos, struct piece *ret, struct err *e)
+{
+    const char *p = text + *pos;
+    size_t n = strcspn(p, "{}");
+    *ret = (struct piece){PIECE_TEXT, {p, n}, *pos + 1};
+    if (!p[0]) {
+        ret->type = PIECE_END;
+    } else if (n == 0 && p[1] == p[0]) {
+        ret->text.len = 1;
+        n = 2;
+    } else if (n == 0 && p[0] == '}') {
+        return bad(e, ret->at, "a single }", "a literal } is written }}");
+    } else if (n == 0) {
+        ret->type = PIECE_NAME;
+        ret->text = (struct slice){p + 1, strcspn(p + 1, "}")};
+        if (p[1 + ret->text.len] != '}')
+            return bad(e, ret->at, "a { that is not closed", "a literal { is written {{");
+        if (check_name(ret->text, ret->at + 1, e))
+            return -1;
+        n = ret->text.len + 2;
+    }
+    *pos += n;
+    return 0;
+}
+
+static int undefined(struct err *e, enum err_class class, const struct piece *p)
+{
+    return err_set(e, class, "{%.*s} at character %zu is not in query_params",
+                   (int)(p->text.len < NAME_SHOWN ? p->text.len : NAME_SHOWN), p->text.p, p->at);
+}
+
+int template_names(const char *text, int (*on_name)(void *arg, struct slice name), void *arg, struct err *e)
+{
+    struct piece piece = {.type = PIECE_TEXT};
+    for (size_t pos = 0; piece.type != PIECE_END;) {
+        if (next_piece(text, &pos, &piece, e))
+            return -1;
+        if (piece.type == PIECE_NAME && on_name(arg, piece.text))
+            return undefined(e, ERR_CONFIG, &piece);
+    }
+    return 0;
+}
+
+static bool find_param(struct slice params, struct slice name, struct slice *ret)
+{
+    struct json_iter it = json_iter(params);
+    struct slice key;
+    while (it.is_object && json_next(&it, &key, ret))
+        if (key.len == name.len + 2 && memcmp(key.p + 1, name.p, name.len) == 0)
+            return true;
+    return false;
+}
+
+static int add_param(const struct piece *p, struct slice params, struct buf *ret, struct err *e)
+{
+    struct slice value;
+    if (!find_param(params, p->text, &value))
+        return undefined(e, ERR_BAD_INPUT, p);
+    switch (json_type_of(value)) {
+    case JSON_STRING:
+        return json_decode_string(value, ret);
+    case JSON_NUMBER:
+        buf_addslice(ret, value);
+        return 0;
+    case JSON_TRUE:
+        buf_addstr(ret, "True");
+        return 0;
+    case JSON_FALSE:
+        buf_addstr(ret, "False");
+        return 0;
+    case JSON_NULL:
+        buf_addstr(ret, "None");
+        return 0;
+    default:
+        return err_set(e, ERR_BAD_INPUT,
+                       "query_params.%.*s is an object or array: a query takes single values",
+                       (int)(p->text.len < NAME_SHOWN ? p->text.len : NAME_SHOWN), p->text.p);
+    }
+}
+
+int template_format(const char *text, struct slice params_json, struct buf *ret, struct err *e)
+{
+    struct piece piece = {.type = PIECE_TEXT};
+    for (size_t pos = 0; piece.type != PIECE_END;) {
+        if (next_piece(text, &pos, &piece, e))
+            return -1;
+        if (piece.type == PIECE_TEXT)
+            buf_addslice(ret, piece.text);
+        else if (piece.type == PIECE_NAME && add_param(&piece, params_json, ret, e))
+            return -1;
+    }
+    if (ret->overflow)
+        return err_set(e, ERR_BAD_INPUT, "the query is longer than %zu bytes", ret->limit);
+    return 0;
+}
