@@ -112,12 +112,8 @@ const char *cfg_get_string(struct cfg *c, const config_setting_t *s)
 void cfg_check_jq(struct cfg *c, const config_setting_t *at, const char *name, const char *program)
 {
     struct err e = {0};
-    if (expr_check(c->exprs, program, &e) == 0)
-        return;
-    cfg_error(c, at, "%s: %s", name, e.msg);
-    if (strstr(program, "lambda"))
-        cfg_hint(c,
-                 "expressions are jq programs: \"search.total > 10\" for lambda search: search.total > 10");
+    if (expr_check(c->exprs, program, &e))
+        cfg_error(c, at, "%s: %s", name, e.msg);
 }
 
 /* True when the string may be what its rule says; else it was reported. */
