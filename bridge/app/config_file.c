@@ -70,14 +70,13 @@ static void read_all(struct cfg *c)
     cfg_check_topics(c);
 }
 
-int config_load(const char *path, struct config **ret, struct config_report *report)
+static int load(const char *path, struct expr_cache *exprs, struct config **ret, struct config_report *report)
 {
-    struct cfg c = {.report = report};
+    struct cfg c = {.report = report, .exprs = exprs};
     int r = -1;
     if (cfg_source_read(&c.source, path, report) == 0) {
         c.config = xcalloc(1, sizeof *c.config);
         c.config->path = xstrdup(path);
-        c.exprs = expr_cache_new();
         read_all(&c);
         if (report->n_errors == 0) {
             *ret = TAKE_PTR(c.config);
@@ -86,8 +85,20 @@ int config_load(const char *path, struct config **ret, struct config_report *rep
     }
     config_report_sort(report);
     config_free(c.config);
-    expr_cache_free(c.exprs);
     free(c.listener_at);
     cfg_source_release(&c.source);
     return r;
+}
+
+int config_load(const char *path, struct config **ret, struct config_report *report)
+{
+    struct expr_cache *exprs = expr_cache_new();
+    int r = load(path, exprs, ret, report);
+    expr_cache_free(exprs);
+    return r;
+}
+
+int config_load_quick(const char *path, struct config **ret, struct config_report *report)
+{
+    return load(path, NULL, ret, report);
 }

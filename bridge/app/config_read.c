@@ -112,7 +112,7 @@ const char *cfg_get_string(struct cfg *c, const config_setting_t *s)
 void cfg_check_jq(struct cfg *c, const config_setting_t *at, const char *name, const char *program)
 {
     struct err e = {0};
-    if (expr_check(c->exprs, program, &e))
+    if (c->exprs && expr_check(c->exprs, program, &e))
         cfg_error(c, at, "%s: %s", name, e.msg);
 }
 

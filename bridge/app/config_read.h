@@ -15,7 +15,7 @@ struct cfg {
     struct cfg_source source;
     struct config_report *report;
     struct config *config;
-    struct expr_cache *exprs;
+    struct expr_cache *exprs;             /* NULL: expressions are not compiled */
     const config_setting_t **listener_at; /* for each listener of `config`, its group in the file */
 };
 

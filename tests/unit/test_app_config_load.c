@@ -328,6 +328,24 @@ static void without_any_key_the_default_variable_is_named(void **state)
     assert_non_null(strstr(f->said, "control character"));
 }
 
+static void a_quick_load_compiles_no_expression_and_checks_all_else(void **state)
+{
+    struct fixture *f = *state;
+    struct config_report report = {0};
+    cleanup_free char *path = xasprintf("%s/a.cfg", f->dir);
+    const char *text = ARGILLA KAFKA "listeners: ( { dataset = \"d\"; condition = \"search.total >\"; } );";
+    assert_int_equal(load(f, text), -1);
+    assert_non_null(strstr(f->said, "condition: jq"));
+    assert_int_equal(config_load_quick(path, &f->config, &report), 0);
+    assert_string_equal(f->config->listeners[0].condition, "search.total >");
+    assert_int_equal(report.n, 0);
+    write_file(f, "a.cfg", ARGILLA LISTENER, strlen(ARGILLA LISTENER), 0600);
+    forget(f);
+    assert_int_equal(config_load_quick(path, &f->config, &report), -1);
+    assert_int_equal(report.n_errors, 1);
+    config_report_release(&report);
+}
+
 static void a_file_that_is_not_there_is_one_error(void **state)
 {
     struct fixture *f = *state;
@@ -469,6 +487,7 @@ int main(void)
         T(a_key_file_that_all_can_read_is_warned_about),
         T(a_key_file_has_a_limit),
         T(without_any_key_the_default_variable_is_named),
+        T(a_quick_load_compiles_no_expression_and_checks_all_else),
         T(a_file_that_is_not_there_is_one_error),
         T(a_nul_or_too_large_a_file_is_an_error),
         T(deep_nesting_is_an_error_and_no_crash),
