@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import requests
+import schemas_check
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -152,10 +153,11 @@ class Message:
 
 
 class Reader:
-    """What a subscriber sees: a read_committed consumer from the start of some topics. Messages gather in `messages`."""
+    """What a subscriber sees: a read_committed consumer from the start of some topics. Messages gather in `messages`, and must fit
+    schemas/, unless `schemas` is false (topics that hold something else)."""
 
-    def __init__(self, bootstrap, *topics):
-        self.topics, self.messages, self._seen = topics, [], set()
+    def __init__(self, bootstrap, *topics, schemas=True):
+        self.topics, self.messages, self._seen, self._schemas = topics, [], set(), schemas
         self.admin = AdminClient({"bootstrap.servers": bootstrap})
         self.consumer = Consumer({
             "bootstrap.servers": bootstrap, "group.id": name("reader"), "isolation.level": "read_committed",
@@ -207,11 +209,14 @@ class Reader:
 
     def close(self):
         self.consumer.close()
+        if self._schemas:
+            schemas_check.check(self.messages)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, type, *_):
+        self._schemas = self._schemas and type is None  # what has failed already is the news
         self.close()
 
 
