@@ -9,7 +9,21 @@
 #include "clock.h"
 #include "membership.h"
 
-enum { POLL_MS = 100, PING_EVERY_MS = 2000, PING_MS = 1500, RETRY_FIRST_MS = 100, RETRY_MAX_MS = 5000 };
+enum {
+    POLL_MS = 100,
+    PING_EVERY_MS = 2000,
+    PING_MS = 1500,
+    RETRY_FIRST_MS = 100,
+    RETRY_MAX_MS = 5000,
+    ORPHANS_TEXT_MAX = 4096
+};
+static const int64_t segment_bytes_max = 64
+                                         << 20; /* larger segments are compacted late: a restore gets long */
+
+struct orphans {
+    const struct config *config;
+    struct buf names;
+};
 
 /* On the membership thread, inside its poll. */
 static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settled)
@@ -73,6 +87,27 @@ static void look_at_topics(struct owned *o)
     }
 }
 
+/* With the partition's lock: only notes. */
+static void on_state_key(void *arg, const char *key)
+{
+    struct orphans *orphans = arg;
+    static const char kind[] = "listener/";
+    if (strncmp(key, kind, sizeof kind - 1) == 0 &&
+        !config_find_listener(orphans->config, key + sizeof kind - 1))
+        buf_addf(&orphans->names, "%s%s", orphans->names.len ? ", " : "", key + sizeof kind - 1);
+}
+
+/* State of listeners that the config no longer has is kept: it may be a mistake. */
+static void tell_orphans(struct owned *o)
+{
+    struct orphans orphans = {.config = o->bridge->config, .names = buf_make(ORPHANS_TEXT_MAX)};
+    (void)partition_each_key(o->partition, on_state_key, &orphans);
+    if (orphans.names.len)
+        log_info(o->bridge->log, "state of listeners that are not in the config (`forget` drops it)",
+                 KVI("partition", partition_id(o->partition)), KV("listeners", buf_str(&orphans.names)));
+    buf_release(&orphans.names);
+}
+
 void ownership_open(struct owned *o)
 {
     struct bridge *b = o->bridge;
@@ -91,6 +126,7 @@ void ownership_open(struct owned *o)
     if (!rc) {
         log_info(b->log, "partition open", KVI("partition", partition_id(o->partition)),
                  KVI("took_ms", clock_mono_ms() - start_ms));
+        tell_orphans(o);
         post_listeners(o);
     } else if (e.class == ERR_CONFIG) {
         bridge_fail(b, &e);
@@ -139,6 +175,10 @@ static int await_state_topic(struct bridge *b, struct err *e)
                        c->state_topic, info.partitions, c->state_partitions, info.partitions);
     if (!info.is_compacted)
         log_warn(b->log, "the state topic is not compacted", KV("topic", c->state_topic));
+    if (info.segment_bytes > segment_bytes_max)
+        log_warn(b->log, "the state topic has large segments: a restore takes long",
+                 KV("topic", c->state_topic), KVI("segment_bytes", info.segment_bytes),
+                 KVI("at_most", segment_bytes_max));
     return 0;
 }
 
