@@ -10,7 +10,7 @@
 enum {
     CALL_MS = 5000, /* init, commit, abort: one call; -1 could not be interrupted by a stop */
     METADATA_MS = 2000,
-    FLUSH_SLICE_MS = 200,
+    FLUSH_SLICE_MS = 50, /* a failed delivery is noticed so late at most */
     QUEUE_FULL_MS = 100,
     KNOWN_TOPICS_MAX = 4096
 };
@@ -32,6 +32,25 @@ static int on_close_socket(int fd, void *opaque)
     return close(fd);
 }
 
+/* Errors that tell of the transaction's or a neighbour's trouble, not of the message's own. */
+static bool is_consequence(rd_kafka_resp_err_t err)
+{
+    switch (err) {
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+    case RD_KAFKA_RESP_ERR__FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID:
+    case RD_KAFKA_RESP_ERR_INVALID_TXN_STATE:
+    case RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Called inside flush, poll, commit and abort: on the leader's thread. */
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
@@ -41,11 +60,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     if (!m->err)
         return;
     t->has_failed_delivery = true;
-    bool is_consequence =
-        m->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || m->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT ||
-        m->err == RD_KAFKA_RESP_ERR__FENCED || m->err == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH ||
-        m->err == RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
-    if (blame && !is_consequence && blame->err.class == ERR_NONE) {
+    if (blame && !is_consequence(m->err) && blame->err.class == ERR_NONE) {
         (void)kafka_err(&blame->err, "delivery", m->err);
         (void)err_wrap(&blame->err, "topic %s", rd_kafka_topic_name(m->rkt));
     }
@@ -207,7 +222,9 @@ int txn_produce(struct txn *t, const struct kafka_message *m, int partition, str
 int txn_flush(struct txn *t, const atomic_bool *keep_going, struct err *e)
 {
     char text[256];
-    while (rd_kafka_flush(t->rk, FLUSH_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
+    /* Once one has failed there is nothing to wait for: those behind it in its partition would be repeated
+     * until message.timeout.ms, and then look as if they had failed by themselves. */
+    while (!t->has_failed_delivery && rd_kafka_flush(t->rk, FLUSH_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
         if (rd_kafka_fatal_error(t->rk, text, sizeof text))
             return err_set(e, ERR_FATAL, "flush: %s", text);
         if (!atomic_load(keep_going))
