@@ -6,7 +6,7 @@
 #include "buf.h"
 #include "client.h"
 
-enum { ASK_MS = 5000, CREATE_MS = 15000 };
+enum { ASK_MS = 5000, CREATE_MS = 15000, KNOWN_STEP_MS = 20, KNOWN_STEPS = 100 };
 
 struct kafka_admin {
     rd_kafka_t *rk;
@@ -65,6 +65,19 @@ static int count_partitions(struct kafka_admin *a, const char *name, int *ret, s
         return kafka_err(e, "kafka: metadata", topic_err);
     *ret = n;
     return 0;
+}
+
+/* The controller has made it; the brokers hear of it a little later. */
+static int await_partitions(struct kafka_admin *a, const char *name, int *ret, struct err *e)
+{
+    for (int i = 0; i < KNOWN_STEPS; i++) {
+        if (count_partitions(a, name, ret, e))
+            return -1;
+        if (*ret)
+            return 0;
+        (void)rd_kafka_poll(a->rk, KNOWN_STEP_MS);
+    }
+    return err_set(e, ERR_RETRY, "made, but not known to the broker yet");
 }
 
 /* Waits for the one event of an admin operation; the caller destroys it. NULL with `e` on a failure of the
@@ -192,10 +205,8 @@ int kafka_admin_topic(struct kafka_admin *a, const struct topic_spec *spec, bool
         if (!create)
             return err_set(e, ERR_CONFIG, "topic %s does not exist (and bridge.create_topics is false)",
                            spec->name);
-        if (create_topic(a, spec, e) || count_partitions(a, spec->name, &info.partitions, e))
+        if (create_topic(a, spec, e) || await_partitions(a, spec->name, &info.partitions, e))
             return err_wrap(e, "topic %s", spec->name);
-        if (info.partitions == 0)
-            return err_set(e, ERR_RETRY, "topic %s: made, but not known to the broker yet", spec->name);
     }
     if (describe(a, spec->name, &info, e))
         return err_wrap(e, "topic %s", spec->name);
