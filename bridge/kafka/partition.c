@@ -388,8 +388,10 @@ static void settle(struct partition *p, struct chunk *chunks, struct chunk **don
             settle_committed(p, &chunks, done, with_header);
             return;
         }
+        lock(p);
         p->wants_new_handle = true;
         p->stats.n_fenced += e.class == ERR_FATAL;
+        unlock(p);
         bool has_culprit = false;
         for (struct chunk *c = chunks; c; c = c->next)
             has_culprit |= c->err.class != ERR_NONE;
