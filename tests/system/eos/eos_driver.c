@@ -4,8 +4,9 @@
  *
  * Standard output tells what happens, a line an event. Standard input takes commands: `hold fenced` and
  * `hold before_commit` stop the next thread that comes by that place (see partition_hooks) until `go`;
- * `disown` is what the membership says when the group takes everything away; the input's end stops the
- * process as SIGTERM does, so that nothing is left behind when a test is killed.
+ * `disown` is what the membership says when the group takes everything away; any other, such as `count`, is
+ * only answered with the number of committed chunks, as these are. The input's end stops the process as
+ * SIGTERM does, so that nothing is left behind when a test is killed.
  *
  * Exit status: 0 stopped; 1 the state in memory is not what was committed; 2 bad options; 3 ERR_CONFIG from
  * opening; 4 this member is shut out for good. */
@@ -412,7 +413,7 @@ static void command(struct driver *d, const char *line)
     (void)pthread_mutex_unlock(&d->mutex);
     if (strcmp(line, "disown") == 0)
         disown(d);
-    say("did %s", line);
+    say("did %s committed=%ld", line, atomic_load(&d->n_committed));
 }
 
 /* Commands until it is time to stop. */
