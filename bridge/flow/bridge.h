@@ -109,7 +109,8 @@ struct listener {
     struct job job;
 
     /* the worker's: what is known of its topics */
-    int64_t topics_checked_ms, max_value_bytes;
+    atomic_llong topics_checked_ms,
+        max_value_bytes; /* also set when its partition is opened, by another worker */
 
     struct listener *next_posted; /* in the mailbox, under bridge->mutex */
     bool is_posted, has_ended;
@@ -150,6 +151,7 @@ struct bridge {
     struct err once_why;
 
     atomic_bool argilla_is_down, kafka_is_down;
+    atomic_llong argilla_answered_ms; /* the last time, monotonic */
     pthread_t membership_thread, prober_thread, *workers;
     int n_workers;
     bool has_membership, has_prober;

@@ -1,11 +1,20 @@
 /* What operators read: a state change is one line, not one a retry. */
 #include "bridge.h"
+#include "clock.h"
 
+enum { SILENT_MS = 1000 };
+
+/* One request that times out while others are answered is its dataset's matter: the server is down when
+ * nothing has been answered for a while. */
 void health_argilla(struct bridge *b, const struct err *e)
 {
-    bool is_down = e && e->class == ERR_RETRY && e->http_status == 0;
-    if ((e && !is_down) || atomic_load(&b->is_stopping))
-        return; /* it answered, if with an error: the listener's matter */
+    int64_t now = clock_mono_ms();
+    bool is_answer = !e || e->http_status;
+    if (is_answer)
+        atomic_store(&b->argilla_answered_ms, now);
+    bool is_down = !is_answer && now - atomic_load(&b->argilla_answered_ms) > SILENT_MS;
+    if ((!is_answer && !is_down) || atomic_load(&b->is_stopping))
+        return;
     if (atomic_exchange(&b->argilla_is_down, is_down) == is_down)
         return;
     if (is_down)

@@ -99,8 +99,8 @@ static void note_oversize(const struct publish_run *r, struct publish_chunk *c,
     cleanup_free char *text = xstrndup(id.p, id.len);
     log_warn(r->listener->bridge->log, "record too large, not sent",
              KV("listener", r->listener->config->name), KV("id", text),
-             KVI("bytes", (int64_t)record->json.len), KVI("limit_bytes", r->listener->max_value_bytes),
-             KVI("run", p->run));
+             KVI("bytes", (int64_t)record->json.len),
+             KVI("limit_bytes", atomic_load(&r->listener->max_value_bytes)), KVI("run", p->run));
 }
 
 /* What goes out for each record, in order: as it came or projected; those that fit. */
@@ -137,9 +137,9 @@ static void add_batches(const struct publish_run *r, struct publish_chunk *c, co
 {
     const struct listener_config *l = r->listener->config;
     size_t fixed = envelope->len + ENVELOPE_END_MAX;
-    size_t bytes = (size_t)l->batch_bytes < (size_t)r->listener->max_value_bytes
+    size_t bytes = (size_t)l->batch_bytes < (size_t)atomic_load(&r->listener->max_value_bytes)
                        ? (size_t)l->batch_bytes
-                       : (size_t)r->listener->max_value_bytes;
+                       : (size_t)atomic_load(&r->listener->max_value_bytes);
     bytes = bytes > fixed ? bytes - fixed : 1;
     for (size_t at = 0, taken, used; at < n; at += taken) {
         taken = envelope_cut(records + at, n - at, (size_t)l->batch_records, bytes, &used);
@@ -170,7 +170,7 @@ static int add_page(const struct publish_run *r, const struct scan_page *page, b
                     struct publish_chunk *c, struct err *e)
 {
     bool in_batches = r->listener->config->publish == PUBLISH_BATCHES;
-    size_t max = (size_t)r->listener->max_value_bytes, n = 0;
+    size_t max = (size_t)atomic_load(&r->listener->max_value_bytes), n = 0;
     cleanup_buf struct buf envelope = buf_make(CTX_MAX + 1024);
     envelope_begin(slice_of(r->frozen.ctx), &envelope);
     size_t fixed = in_batches ? envelope.len + ENVELOPE_END_MAX : 0;
