@@ -2,7 +2,9 @@
  * `ctx`, `search`, `metrics`, `query_params` and `previous` as paths into it, so that the expressions of
  * Argilla's own guide run as they are. The environment is out of reach ($ENV and env are empty: they would
  * publish secrets), so are further inputs and stderr. Numbers are doubles in jq 1.6: what it can't hold
- * exactly is refused on its way out. A program isn't interrupted: one that never ends keeps its thread.
+ * exactly is refused on its way out. What the config's author must answer for: a program isn't interrupted
+ * (one that never ends keeps its thread), one that nests values thousands deep overflows the stack, and jq
+ * itself reads definitions from ~/.jq when there is such a file.
  *
  * `struct expr_cache` keeps compiled programs by their text (compiling takes milliseconds, a run
  * microseconds), at most EXPR_IDLE_MAX of each text; a program is one caller's at a time, so any thread may
@@ -13,7 +15,7 @@
 #include "buf.h"
 #include "err.h"
 
-enum { EXPR_IDLE_MAX = 16 };
+enum { EXPR_TEXT_MAX = 64 << 10, EXPR_IDLE_MAX = 16 };
 
 struct expr_cache;
 struct expr_cache *expr_cache_new(void);

@@ -123,6 +123,8 @@ static int program_compile(const struct program *key, struct program **ret, stru
 {
     if (!key->text[strspn(key->text, " \t\r\n")])
         return err_set(e, ERR_CONFIG, "the expression is empty");
+    if (strlen(key->text) > EXPR_TEXT_MAX)
+        return err_set(e, ERR_CONFIG, "the expression has more than %d bytes", EXPR_TEXT_MAX);
     jq_state *jq = jq_init();
     if (!jq)
         return err_set(e, ERR_FATAL, "jq: no memory");
@@ -141,114 +143,6 @@ static int program_compile(const struct program *key, struct program **ret, stru
     *p = (struct program){.kind = key->kind, .hash = key->hash, .text = xstrdup(key->text), .jq = jq};
     *ret = p;
     return 0;
-}
-
-/* ---- the cache ---- */
-
-static struct program make_key(enum expr_kind kind, const char *text)
-{
-    uint64_t h = 14695981039346656037u ^ (uint64_t)kind; /* FNV-1a */
-    for (const char *p = text; *p; p++)
-        h = (h ^ (unsigned char)*p) * 1099511628211u;
-    return (struct program){.kind = kind, .hash = h, .text = (char *)text};
-}
-
-static bool is_same(const struct program *a, const struct program *b)
-{
-    return a->hash == b->hash && a->kind == b->kind && strcmp(a->text, b->text) == 0;
-}
-
-/* An idle program of that text, or a new one: the caller's until program_release. */
-static int program_acquire(struct expr_cache *c, enum expr_kind kind, const char *text, struct program **ret,
-                           struct err *e)
-{
-    const struct program key = make_key(kind, text);
-    (void)pthread_mutex_lock(&c->mutex);
-    struct program **at = &c->buckets[key.hash % BUCKETS];
-    while (*at && !is_same(*at, &key))
-        at = &(*at)->next;
-    struct program *p = *at;
-    if (p) {
-        *at = p->next;
-        c->n_idle--;
-    }
-    (void)pthread_mutex_unlock(&c->mutex);
-    if (!p) {
-        if (program_compile(&key, &p, e))
-            return -1;
-        (void)pthread_mutex_lock(&c->mutex);
-        c->n_compiled++;
-        (void)pthread_mutex_unlock(&c->mutex);
-    }
-    *ret = p;
-    return 0;
-}
-
-static void program_release(struct expr_cache *c, struct program *p)
-{
-    size_t n = 0;
-    jq_start(p->jq, jv_null(), 0); /* lets go of the last input */
-    (void)pthread_mutex_lock(&c->mutex);
-    struct program **bucket = &c->buckets[p->hash % BUCKETS];
-    for (struct program *other = *bucket; other; other = other->next)
-        n += is_same(other, p);
-    bool is_kept = n < EXPR_IDLE_MAX;
-    if (is_kept) {
-        p->next = *bucket;
-        *bucket = p;
-        c->n_idle++;
-    }
-    (void)pthread_mutex_unlock(&c->mutex);
-    if (!is_kept)
-        program_free(p);
-}
-
-static int check(struct expr_cache *c, enum expr_kind kind, const char *text, struct err *e)
-{
-    struct program *p;
-    if (program_acquire(c, kind, text, &p, e))
-        return -1;
-    program_release(c, p);
-    return 0;
-}
-
-struct expr_cache *expr_cache_new(void)
-{
-    struct expr_cache *c = xcalloc(1, sizeof *c);
-    (void)pthread_mutex_init(&c->mutex, NULL);
-    return c;
-}
-
-void expr_cache_free(struct expr_cache *c)
-{
-    if (!c)
-        return;
-    for (size_t i = 0; i < BUCKETS; i++) {
-        for (struct program *p = c->buckets[i], *next; p; p = next) {
-            next = p->next;
-            program_free(p);
-        }
-    }
-    (void)pthread_mutex_destroy(&c->mutex);
-    free(c);
-}
-
-void expr_cache_count(struct expr_cache *c, size_t *ret_idle, uint64_t *ret_compiled)
-{
-    (void)pthread_mutex_lock(&c->mutex);
-    *ret_idle = c->n_idle;
-    *ret_compiled = c->n_compiled;
-    (void)pthread_mutex_unlock(&c->mutex);
-}
-
-int expr_check(struct expr_cache *c, const char *program, struct err *e)
-{
-    return check(c, OVER_CTX, program, e);
-}
-
-int expr_check_project(struct expr_cache *c, const char *program, struct err *e)
-{
-    return check(c, OVER_RECORD, program, e);
 }
 
 /* ---- running ---- */
@@ -315,6 +209,131 @@ static int program_run(struct program *p, jv input, jv *ret, struct err *e)
     }
     jv_free(value);
     return -1;
+}
+
+/* ---- the cache ---- */
+
+static struct program make_key(enum expr_kind kind, const char *text)
+{
+    uint64_t h = 14695981039346656037u ^ (uint64_t)kind; /* FNV-1a */
+    for (const char *p = text; *p; p++)
+        h = (h ^ (unsigned char)*p) * 1099511628211u;
+    return (struct program){.kind = kind, .hash = h, .text = (char *)text};
+}
+
+static bool is_same(const struct program *a, const struct program *b)
+{
+    return a->hash == b->hash && a->kind == b->kind && strcmp(a->text, b->text) == 0;
+}
+
+/* An idle program of that text, or a new one: the caller's until program_release. */
+static int program_acquire(struct expr_cache *c, enum expr_kind kind, const char *text, struct program **ret,
+                           struct err *e)
+{
+    const struct program key = make_key(kind, text);
+    (void)pthread_mutex_lock(&c->mutex);
+    struct program **at = &c->buckets[key.hash % BUCKETS];
+    while (*at && !is_same(*at, &key))
+        at = &(*at)->next;
+    struct program *p = *at;
+    if (p) {
+        *at = p->next;
+        c->n_idle--;
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (!p) {
+        if (program_compile(&key, &p, e))
+            return -1;
+        (void)pthread_mutex_lock(&c->mutex);
+        c->n_compiled++;
+        (void)pthread_mutex_unlock(&c->mutex);
+    }
+    *ret = p;
+    return 0;
+}
+
+static void program_release(struct expr_cache *c, struct program *p)
+{
+    size_t n = 0;
+    bool is_kept = !jq_halted(p->jq); /* jq 1.6 would free halt_error's message at each start from now on */
+    if (is_kept)
+        jq_start(p->jq, jv_null(), 0); /* lets go of the last input */
+    (void)pthread_mutex_lock(&c->mutex);
+    struct program **bucket = &c->buckets[p->hash % BUCKETS];
+    for (struct program *other = *bucket; other; other = other->next)
+        n += is_same(other, p);
+    is_kept = is_kept && n < EXPR_IDLE_MAX;
+    if (is_kept) {
+        p->next = *bucket;
+        *bucket = p;
+        c->n_idle++;
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (!is_kept)
+        program_free(p);
+}
+
+static int check(struct expr_cache *c, enum expr_kind kind, const char *text, struct err *e)
+{
+    struct program *p;
+    if (program_acquire(c, kind, text, &p, e))
+        return -1;
+    program_release(c, p);
+    return 0;
+}
+
+/* The regular expressions behind `test` set themselves up at their first use, and not in a way that two
+ * threads survive for certain: here there is only one yet. */
+static void warm_up_regex(void)
+{
+    const struct program key = make_key(OVER_RECORD, "test(\"\")");
+    struct program *p;
+    jv v;
+    if (program_compile(&key, &p, NULL))
+        return;
+    if (program_run(p, jv_string(""), &v, NULL) == 0)
+        jv_free(v);
+    program_free(p);
+}
+
+struct expr_cache *expr_cache_new(void)
+{
+    struct expr_cache *c = xcalloc(1, sizeof *c);
+    (void)pthread_mutex_init(&c->mutex, NULL);
+    warm_up_regex();
+    return c;
+}
+
+void expr_cache_free(struct expr_cache *c)
+{
+    if (!c)
+        return;
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct program *p = c->buckets[i], *next; p; p = next) {
+            next = p->next;
+            program_free(p);
+        }
+    }
+    (void)pthread_mutex_destroy(&c->mutex);
+    free(c);
+}
+
+void expr_cache_count(struct expr_cache *c, size_t *ret_idle, uint64_t *ret_compiled)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    *ret_idle = c->n_idle;
+    *ret_compiled = c->n_compiled;
+    (void)pthread_mutex_unlock(&c->mutex);
+}
+
+int expr_check(struct expr_cache *c, const char *program, struct err *e)
+{
+    return check(c, OVER_CTX, program, e);
+}
+
+int expr_check_project(struct expr_cache *c, const char *program, struct err *e)
+{
+    return check(c, OVER_RECORD, program, e);
 }
 
 int expr_evaluate(struct expr_cache *c, enum expr_kind kind, const char *text, jv input, jv *ret,

@@ -11,38 +11,45 @@ struct piece {
     size_t at;         /* its place in the template, from 1 */
 };
 
+static int shown(struct slice name)
+{
+    return (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN);
+}
+
 static int bad(struct err *e, size_t at, const char *what, const char *hint)
 {
     return err_set(e, ERR_CONFIG, "%s at character %zu: %s", what, at, hint);
 }
 
-/* Python would take nearly anything between braces for a name and then not find it. Config names are letters,
- * digits and "_-*", so whatever else stands there is a mistake that can be named here. */
+static bool is_name_char(char c)
+{
+    return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c >= '0' && c <= '9') || strchr("_-*", c);
+}
+
+/* Python would take nearly anything between braces for a name and then not find it. The names of a config are
+ * letters, digits and "_-*", so whatever else stands there is a mistake that can be told: most likely a range
+ * of Lucene, `{0.5 TO 0.6}`, with its braces not doubled. */
 static int check_name(struct slice name, size_t at, struct err *e)
 {
-    static const char *const literal = "a literal { is written {{";
-    size_t i = 0;
+    size_t digits = 0, word = 0;
     if (name.len == 0)
         return bad(e, at, "{} without a name", "write {name}");
-    while (i < name.len && name.p[i] >= '0' && name.p[i] <= '9')
-        i++;
-    if (i == name.len)
+    while (digits < name.len && name.p[digits] >= '0' && name.p[digits] <= '9')
+        digits++;
+    while (word < name.len && is_name_char(name.p[word]))
+        word++;
+    if (digits == name.len)
         return bad(e, at, "a position instead of a name", "write {name}");
-    for (i = 0; i < name.len; i++) {
-        char c = name.p[i];
-        if (c == '!')
-            return bad(e, at + i, "a conversion (!)", "only {name} is possible");
-        if (c == ':')
-            return bad(e, at + i, "a format spec (:)", "only {name} is possible; a literal { is written {{");
-        if (c == '.' || c == '[')
-            return bad(e, at + i, "an attribute or index", "only {name} is possible");
-        if (c == '{')
-            return bad(e, at + i, "{ within braces", literal);
-        if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && !strchr("_-*", c))
-            return err_set(e, ERR_CONFIG, "{%.*s} at character %zu is no name: %s",
-                           (int)(name.len < NAME_SHOWN ? name.len : NAME_SHOWN), name.p, at, literal);
-    }
-    return 0;
+    if (word == name.len)
+        return 0;
+    if (digits || memchr(name.p, ' ', name.len) || !strchr("!:.[", name.p[word]))
+        return err_set(e, ERR_CONFIG, "{%.*s} at character %zu is no name: a literal { is written {{",
+                       shown(name), name.p, at - 1);
+    return bad(e, at + word,
+               name.p[word] == '!'   ? "a conversion (!)"
+               : name.p[word] == ':' ? "a format spec (:)"
+                                     : "an attribute or index",
+               "only {name} is possible; a literal { is written {{");
 }
 
 /* The piece of `text` at `*pos`, which is moved behind it. */
@@ -73,8 +80,8 @@ static int next_piece(const char *text, size_t *pos, struct piece *ret, struct e
 
 static int undefined(struct err *e, enum err_class class, const struct piece *p)
 {
-    return err_set(e, class, "{%.*s} at character %zu is not in query_params",
-                   (int)(p->text.len < NAME_SHOWN ? p->text.len : NAME_SHOWN), p->text.p, p->at);
+    return err_set(e, class, "{%.*s} at character %zu is not in query_params", shown(p->text), p->text.p,
+                   p->at);
 }
 
 int template_names(const char *text, int (*on_name)(void *arg, struct slice name), void *arg, struct err *e)
@@ -121,8 +128,8 @@ static int add_param(const struct piece *p, struct slice params, struct buf *ret
         return 0;
     default:
         return err_set(e, ERR_BAD_INPUT,
-                       "query_params.%.*s is an object or array: a query takes single values",
-                       (int)(p->text.len < NAME_SHOWN ? p->text.len : NAME_SHOWN), p->text.p);
+                       "query_params.%.*s is an object or array: a query takes single values", shown(p->text),
+                       p->text.p);
     }
 }
 
