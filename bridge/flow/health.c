@@ -45,7 +45,9 @@ void health_listener(struct listener *l, const struct err *e)
     if (l->told && strcmp(l->told, e->msg) == 0)
         return;
     /* a server that is away was already said, once, for all of its listeners */
-    enum log_level level = e->class == ERR_RETRY && e->http_status == 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    bool is_said = e->class == ERR_RETRY && e->http_status == 0 &&
+                   (atomic_load(&b->argilla_is_down) || atomic_load(&b->kafka_is_down));
+    enum log_level level = is_said ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
     log_at(b->log, level, e->class == ERR_AUTH ? "listener paused" : "listener failing",
            KV("listener", l->config->name), KV("class", err_class_name(e->class)), KV("error", e->msg));
     free(l->told);
