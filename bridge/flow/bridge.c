@@ -123,7 +123,8 @@ static void cancel_scans(struct bridge *b)
 static bool join_until(pthread_t thread, int64_t deadline_ms)
 {
     int64_t left = deadline_ms - clock_mono_ms();
-    int64_t until_ms = clock_wall_ms() + (left > 0 ? left : 0); /* TSan doesn't know the call with a monotonic clock */
+    int64_t until_ms =
+        clock_wall_ms() + (left > 0 ? left : 0); /* TSan doesn't know the call with a monotonic clock */
     struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
     return pthread_timedjoin_np(thread, NULL, &until) == 0;
 }

@@ -34,10 +34,22 @@ static void add_header(struct kafka_message *m, const char *name, struct slice v
     m->headers[m->n_headers++] = (struct kafka_header){name, value};
 }
 
+/* What a message is, by its schema (schemas/). */
+struct message_kind {
+    const char *name, *ce_type, *ce_dataschema;
+};
+#define MESSAGE_KIND(name)                                                                                   \
+    {                                                                                                        \
+        name, "argilla-bridge." name, "urn:argilla-bridge:schema:" name ":1"                                 \
+    }
+static const struct message_kind kind_batch = MESSAGE_KIND("batch");
+static const struct message_kind kind_record = MESSAGE_KIND("record");
+static const struct message_kind kind_run = MESSAGE_KIND("run");
+
 /* One more message; ce_id is the same whenever this run is published, from wherever it went on. */
 static struct kafka_message *add_message(const struct publish_run *r, struct publish_chunk *c,
-                                         const char *type, const char *topic, struct slice what,
-                                         struct slice subject)
+                                         const struct message_kind *kind, const char *topic,
+                                         struct slice what, struct slice subject)
 {
     if (c->chunk.n_messages == c->cap_messages) {
         c->cap_messages = c->cap_messages ? c->cap_messages * 2 : 16;
@@ -47,11 +59,11 @@ static struct kafka_message *add_message(const struct publish_run *r, struct pub
     *m = (struct kafka_message){.topic = topic};
     add_header(m, "ce_id",
                arena_printf(&c->arena, "%s.%lld.%lld.%s.%.*s", r->listener->config->name,
-                            (long long)r->state.generation, (long long)r->progress.run, type, (int)what.len,
-                            what.p));
-    add_header(m, "ce_type", arena_printf(&c->arena, "argilla-bridge.%s", type));
+                            (long long)r->state.generation, (long long)r->progress.run, kind->name,
+                            (int)what.len, what.p));
+    add_header(m, "ce_type", slice_of(kind->ce_type));
     add_header(m, "ce_subject", subject);
-    add_header(m, "ce_dataschema", arena_printf(&c->arena, "urn:argilla-bridge:schema:%s:1", type));
+    add_header(m, "ce_dataschema", slice_of(kind->ce_dataschema));
     return m;
 }
 
@@ -148,7 +160,7 @@ static void add_batches(const struct publish_run *r, struct publish_chunk *c, co
         buf_addslice(value, buf_slice(envelope));
         envelope_end(records + at, taken, c->after.n_batches, is_last && at + taken == n, value);
         struct slice index = arena_printf(&c->arena, "%lld", (long long)c->after.n_batches++);
-        struct kafka_message *m = add_message(r, c, "batch", l->topic, index, slice_of(l->name));
+        struct kafka_message *m = add_message(r, c, &kind_batch, l->topic, index, slice_of(l->name));
         m->value = buf_slice(value);
         if (l->batch_key == BATCH_KEY_LISTENER)
             m->key = slice_of(l->name);
@@ -160,7 +172,7 @@ static void add_records(const struct publish_run *r, struct publish_chunk *c, co
 {
     for (size_t i = 0; i < n; i++) {
         struct slice id = id_text(c, ids[i]);
-        struct kafka_message *m = add_message(r, c, "record", r->listener->config->topic, id, id);
+        struct kafka_message *m = add_message(r, c, &kind_record, r->listener->config->topic, id, id);
         m->key = id;
         m->value = records[i];
     }
@@ -198,7 +210,8 @@ static void add_run_message(const struct publish_run *r, const char *failure, st
                                 .error = failure};
     struct buf *value = new_value(c);
     envelope_run(slice_of(r->frozen.ctx), &report, value);
-    struct kafka_message *m = add_message(r, c, "run", l->metrics_topic, slice_of("end"), slice_of(l->name));
+    struct kafka_message *m =
+        add_message(r, c, &kind_run, l->metrics_topic, slice_of("end"), slice_of(l->name));
     m->key = slice_of(l->name);
     m->value = buf_slice(value);
 }
