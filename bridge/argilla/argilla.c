@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "dialect.h"
-#include "json_scan.h"
 
 void dataset_ref_release(struct dataset_ref *d)
 {
@@ -35,28 +34,37 @@ void argilla_free(struct argilla *a)
     free(a);
 }
 
+static void call_free(struct call *c)
+{
+    dataset_ref_release(&c->dataset);
+    free(c->cursor);
+    free(c);
+}
+
 /* On the engine's thread. */
 static void on_done(void *arg, struct http_response *resp, const struct err *e)
 {
     struct call *c = arg;
     struct argilla_answer answer = {.date_ms = resp->date_ms};
+    struct err why = {0};
     if (e) {
         answer.err = *e;
-        if (resp->status >= 400)
-            c->argilla->dialect->judge(resp, &answer.err);
-    } else {
-        (void)c->read(c, resp, &answer);
+        if (e->http_status >= 400)
+            c->argilla->dialect->judge(c, resp, &answer.err);
+    } else if (c->read(c, resp, &answer, &why)) {
+        (void)err_wrap(&why, "%s %s/%s", c->operation, c->dataset.workspace, c->dataset.name);
+        why.http_status = resp->status; /* it did answer */
+        answer.err = why;
     }
     c->done(c->arg, &answer);
-    free(c);
+    call_free(c);
 }
 
-uint64_t call_send(struct call *c, const char *method, char *path, char *gate, struct buf *body,
-                   int timeout_ms)
+uint64_t call_send(struct call *c, const char *method, struct buf *path, struct buf *body, int timeout_ms)
 {
     struct http_request r = {.method = method,
-                             .path = path,
-                             .gate = gate,
+                             .path = buf_take(path),
+                             .gate = xasprintf("%s/%s", c->dataset.workspace, c->dataset.name),
                              .body_len = body ? body->len : 0,
                              .timeout_ms = timeout_ms,
                              .max_body_bytes = (size_t)c->argilla->config->max_page_bytes,
@@ -79,35 +87,40 @@ void add_encoded(struct buf *b, const char *s)
     }
 }
 
-static struct call *new_call(struct argilla *a, argilla_done_fn *done, void *arg)
+static struct call *call_new(struct argilla *a, const char *operation, const char *workspace,
+                             const char *dataset, const char *task, argilla_done_fn *done, void *arg)
 {
     struct call *c = xcalloc(1, sizeof *c);
-    *c = (struct call){.argilla = a, .done = done, .arg = arg};
+    *c = (struct call){.argilla = a, .done = done, .arg = arg, .operation = operation};
+    c->dataset = (struct dataset_ref){xstrdup(workspace), xstrdup(dataset), task ? xstrdup(task) : NULL};
     return c;
 }
 
 uint64_t argilla_resolve(struct argilla *a, const char *workspace, const char *dataset, argilla_done_fn *done,
                          void *arg)
 {
-    return a->dialect->resolve(a, workspace, dataset, new_call(a, done, arg));
+    return a->dialect->resolve(call_new(a, "resolve", workspace, dataset, NULL, done, arg));
 }
 
 uint64_t argilla_count(struct argilla *a, const struct dataset_ref *d, const char *query,
                        argilla_done_fn *done, void *arg)
 {
-    return a->dialect->count(a, d, query, new_call(a, done, arg));
+    return a->dialect->count(call_new(a, "count", d->workspace, d->name, d->task, done, arg), query);
 }
 
 uint64_t argilla_metric(struct argilla *a, const struct dataset_ref *d, const char *query, const char *metric,
                         argilla_done_fn *done, void *arg)
 {
-    return a->dialect->metric(a, d, query, metric, new_call(a, done, arg));
+    return a->dialect->metric(call_new(a, "metric", d->workspace, d->name, d->task, done, arg), query,
+                              metric);
 }
 
 uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
                       int limit, argilla_done_fn *done, void *arg)
 {
-    return a->dialect->scan(a, d, query, cursor, limit, new_call(a, done, arg));
+    struct call *c = call_new(a, "scan", d->workspace, d->name, d->task, done, arg);
+    c->cursor = cursor ? xstrdup(cursor) : NULL;
+    return a->dialect->scan(c, query, limit);
 }
 
 char *argilla_cursor_after(struct argilla *a, struct slice id_token)

@@ -42,14 +42,16 @@ struct argilla_answer {
 typedef void argilla_done_fn(void *arg, struct argilla_answer *answer);
 
 struct argilla;
-/* `h` outlives it. */
+/* `config` outlives it. `h` may be freed before it, which answers every call; nobody calls afterwards. */
 struct argilla *argilla_new(const struct argilla_config *config, struct http_engine *h);
+/* Takes NULL. No call may be under way. */
 void argilla_free(struct argilla *a);
 
-/* Each returns the http request's id for http_cancel. Strings are copied. Errors that a dialect knows better
- * than the bare status: a query that the server can't parse (1.x: 400 InvalidTextSearchError on search; 500
- * with "RequestError(400" on scan and metrics) is BAD_INPUT; a dataset that isn't there is BAD_INPUT with
- * http_status 404; an answer that isn't the JSON it should be is RETRY (a proxy's page). */
+/* Each returns the http request's id for http_cancel. Strings are copied. All calls of one dataset share a
+ * gate. Errors that a dialect knows better than the bare status: a query that the server can't parse (1.x:
+ * 400 InvalidTextSearchError on search; 500 with "RequestError(400" on scan and metrics) is BAD_INPUT; a
+ * dataset or a metric that isn't there is BAD_INPUT with http_status 404; an answer that isn't the JSON it
+ * should be is RETRY with http_status 200 (a proxy's page). */
 uint64_t argilla_resolve(struct argilla *a, const char *workspace, const char *dataset, argilla_done_fn *done,
                          void *arg);
 /* `query` NULL: all records. */
@@ -63,8 +65,8 @@ uint64_t argilla_metric(struct argilla *a, const struct dataset_ref *d, const ch
 uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
                       int limit, argilla_done_fn *done, void *arg);
 
-/* The cursor that continues right after the record with this id token (1.x: ids sort as text). The caller
- * frees. */
+/* The cursor that continues right after the record with this id token, whether or not that still exists (1.x:
+ * ids sort as text). The caller frees. */
 char *argilla_cursor_after(struct argilla *a, struct slice id_token);
 
 /* Blocking calls: `struct argilla_wait w; argilla_wait_init(&w); argilla_count(a, ..., argilla_wait_done,

@@ -16,28 +16,29 @@ struct call {
     struct argilla *argilla;
     argilla_done_fn *done;
     void *arg;
-    /* Reads the body of a 2xx answer into `ret`, whose err is ERR_NONE; -1 with ret->err set when it isn't
-     * what it should be. It may take the body's memory. */
-    int (*read)(struct call *c, struct http_response *resp, struct argilla_answer *ret);
+    const char *operation; /* literal: "count" */
+    struct dataset_ref dataset;
+    char *cursor; /* scan: the one it was asked with */
+    /* Reads the body of a 2xx answer into `ret`; -1 with `e` set when it isn't what it should be. It may take
+     * the body's memory and what the call holds. */
+    int (*read)(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e);
 };
 
 struct dialect {
-    uint64_t (*resolve)(struct argilla *a, const char *workspace, const char *dataset, struct call *c);
-    uint64_t (*count)(struct argilla *a, const struct dataset_ref *d, const char *query, struct call *c);
-    uint64_t (*metric)(struct argilla *a, const struct dataset_ref *d, const char *query, const char *metric,
-                       struct call *c);
-    uint64_t (*scan)(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
-                     int limit, struct call *c);
+    /* Each sends the call, whose dataset says of which; resolve knows no task yet. */
+    uint64_t (*resolve)(struct call *c);
+    uint64_t (*count)(struct call *c, const char *query);
+    uint64_t (*metric)(struct call *c, const char *query, const char *metric);
+    uint64_t (*scan)(struct call *c, const char *query, int limit);
     char *(*cursor_after)(struct slice id_token);
     /* Reclasses an error by what the server says in its body. */
-    void (*judge)(const struct http_response *resp, struct err *e);
+    void (*judge)(const struct call *c, const struct http_response *resp, struct err *e);
 };
 extern const struct dialect dialect_v1;
 
-/* Sends it; takes path, gate, body. */
-uint64_t call_send(struct call *c, const char *method, char *path, char *gate, struct buf *body,
-                   int timeout_ms);
-/* `s` percent-encoded, appended. */
+/* Takes the memory of `path` and `body` (NULL: none). Its gate is the dataset. Returns the request's id. */
+uint64_t call_send(struct call *c, const char *method, struct buf *path, struct buf *body, int timeout_ms);
+/* `s` percent-encoded, appended: three bytes a byte at most. */
 void add_encoded(struct buf *b, const char *s);
 
 #endif

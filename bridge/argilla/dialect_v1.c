@@ -1,30 +1,32 @@
 /* Argilla 1.x: the datasets API under /api. What stands here was read in argilla-server 1.29's sources and
- * seen on a live 1.29.1 (docs/argilla-1.md). */
+ * seen on a live 1.29.1. */
 #include <string.h>
 
 #include "dialect.h"
 #include "json_scan.h"
 
-enum { BODY_MAX = 1 << 20, PATH_MAX_BYTES = 8192 };
-
-static char *gate_of(const char *workspace, const char *dataset)
+/* Room for the longest text that `s` can become: \u00XX in JSON, %XX in a path. NULL: null. */
+static size_t room_for(const char *s)
 {
-    return xasprintf("%s/%s", workspace, dataset);
+    return s ? 6 * strlen(s) + 2 : 4;
 }
 
-/* /api/datasets/{name}{rest}?workspace={workspace}{more}, encoded. */
-static char *dataset_path(const char *prefix, const char *workspace, const char *name, const char *rest,
-                          const char *more)
+enum { FIXED_BYTES = 512 }; /* room for the literal parts of any path or body */
+
+/* The common beginning of all paths, with room for the rest, of which `more` may be a part. */
+static struct buf path_begin(const struct call *c, const char *more)
 {
-    struct buf b = buf_make(PATH_MAX_BYTES);
+    const struct dataset_ref *d = &c->dataset;
+    struct buf b = buf_make(FIXED_BYTES + room_for(d->workspace) + room_for(d->name) + room_for(d->task) +
+                            room_for(more));
     buf_addstr(&b, "/api/datasets/");
-    buf_addstr(&b, prefix);
-    add_encoded(&b, name);
-    buf_addstr(&b, rest);
-    buf_addstr(&b, "?workspace=");
-    add_encoded(&b, workspace);
-    buf_addstr(&b, more);
-    return buf_take(&b);
+    return b;
+}
+
+static void add_workspace(struct buf *b, const struct call *c)
+{
+    buf_addstr(b, "?workspace=");
+    add_encoded(b, c->dataset.workspace);
 }
 
 static void add_query(struct buf *b, const char *query)
@@ -37,198 +39,231 @@ static void add_query(struct buf *b, const char *query)
     buf_addch(b, '}');
 }
 
-/* An answer of 2xx that isn't the JSON object it should be comes from something in between (a proxy's page):
- * it may pass. */
-static int check_object(const struct http_response *resp, struct slice *ret, struct err *e)
+/* An answer of 2xx that isn't what it should be comes from something in between (a proxy's page): it may
+ * pass. */
+static int check_json(const struct http_response *resp, struct err *e)
 {
     struct err why;
-    struct slice body = buf_slice(&resp->body);
-    if (json_check(body, &why))
-        return err_set(e, ERR_RETRY, "the answer is not JSON: %s", why.msg);
-    while (body.len && strchr(" \t\r\n", body.p[0])) {
-        body.p++;
-        body.len--;
+    if (json_check(buf_slice(&resp->body), &why) == 0)
+        return 0;
+    return err_set(e, ERR_RETRY, "the answer is %s", why.msg);
+}
+
+/* ---- resolve ---- */
+
+static int read_dataset(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
+{
+    struct slice task;
+    struct buf text = buf_make(resp->body.len);
+    if (check_json(resp, e))
+        return -1;
+    if (!json_get(buf_slice(&resp->body), "task", &task) || json_decode_string(task, &text)) {
+        buf_release(&text);
+        return err_set(e, ERR_RETRY, "the answer has no task");
     }
-    if (body.p[0] != '{')
-        return err_set(e, ERR_RETRY, "the answer is not a JSON object");
-    *ret = body;
+    ret->dataset = c->dataset;
+    ret->dataset.task = buf_take(&text);
+    c->dataset = (struct dataset_ref){0};
     return 0;
 }
 
-static char *take_text(struct slice object, const char *name)
+static uint64_t v1_resolve(struct call *c)
 {
-    struct slice v;
-    struct buf b = buf_make(BODY_MAX);
-    if (!json_get(object, name, &v) || json_decode_string(v, &b)) {
-        buf_release(&b);
-        return NULL;
-    }
-    return buf_take(&b);
-}
-
-static int read_dataset(struct call *c, struct http_response *resp, struct argilla_answer *ret)
-{
-    struct slice object;
-    (void)c;
-    if (check_object(resp, &object, &ret->err))
-        return err_wrap(&ret->err, "dataset");
-    struct dataset_ref d = {take_text(object, "workspace"), take_text(object, "name"),
-                            take_text(object, "task")};
-    if (!d.workspace || !d.name || !d.task) {
-        dataset_ref_release(&d);
-        return err_set(&ret->err, ERR_RETRY, "dataset: the answer has no workspace, name and task");
-    }
-    ret->dataset = d;
-    return 0;
-}
-
-static uint64_t v1_resolve(struct argilla *a, const char *workspace, const char *dataset, struct call *c)
-{
+    struct buf path = path_begin(c, NULL);
+    add_encoded(&path, c->dataset.name);
+    add_workspace(&path, c);
     c->read = read_dataset;
-    return call_send(c, "GET", dataset_path("", workspace, dataset, "", ""), gate_of(workspace, dataset),
-                     NULL, a->config->timeout_ms);
+    return call_send(c, "GET", &path, NULL, c->argilla->config->timeout_ms);
 }
 
-static int read_total(struct call *c, struct http_response *resp, struct argilla_answer *ret)
+/* ---- count ---- */
+
+static int read_total(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
 {
-    struct slice object, total;
+    struct slice token;
+    int64_t total;
     (void)c;
-    if (check_object(resp, &object, &ret->err))
-        return err_wrap(&ret->err, "search");
-    if (!json_get(object, "total", &total) || json_get_int64(total, &ret->total))
-        return err_set(&ret->err, ERR_RETRY, "search: the answer has no total");
+    if (check_json(resp, e))
+        return -1;
+    if (!json_get(buf_slice(&resp->body), "total", &token) || json_get_int64(token, &total) || total < 0)
+        return err_set(e, ERR_RETRY, "the answer has no total");
+    ret->total = total;
     return 0;
 }
 
 /* limit=0&from=1: the exact total without records; from=1 also leaves out nine aggregations. */
-static uint64_t v1_count(struct argilla *a, const struct dataset_ref *d, const char *query, struct call *c)
+static uint64_t v1_count(struct call *c, const char *query)
 {
-    struct buf body = buf_make(BODY_MAX);
-    cleanup_free char *rest = xasprintf("/%s:search", d->task);
+    struct buf path = path_begin(c, NULL);
+    struct buf body = buf_make(FIXED_BYTES + room_for(query));
+    add_encoded(&path, c->dataset.name);
+    buf_addch(&path, '/');
+    add_encoded(&path, c->dataset.task);
+    buf_addstr(&path, ":search");
+    add_workspace(&path, c);
+    buf_addstr(&path, "&limit=0&from=1");
     buf_addstr(&body, "{\"query\":");
     add_query(&body, query);
     buf_addch(&body, '}');
     c->read = read_total;
-    return call_send(c, "POST", dataset_path("", d->workspace, d->name, rest, "&limit=0&from=1"),
-                     gate_of(d->workspace, d->name), &body, a->config->timeout_ms);
+    return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
 }
 
-static int read_metric(struct call *c, struct http_response *resp, struct argilla_answer *ret)
+/* ---- metric ---- */
+
+static int read_metric(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
 {
-    struct err why;
     (void)c;
-    if (json_check(buf_slice(&resp->body), &why))
-        return err_set(&ret->err, ERR_RETRY, "metric: the answer is not JSON: %s", why.msg);
+    if (check_json(resp, e))
+        return -1;
     ret->metric_json = buf_take(&resp->body);
     return 0;
 }
 
 /* The body is the bare query. A metric such as F1 reads all matches in Python: it has its own, long time-out.
  */
-static uint64_t v1_metric(struct argilla *a, const struct dataset_ref *d, const char *query,
-                          const char *metric, struct call *c)
+static uint64_t v1_metric(struct call *c, const char *query, const char *metric)
 {
-    struct buf body = buf_make(BODY_MAX), rest = buf_make(PATH_MAX_BYTES);
-    cleanup_free char *prefix = xasprintf("%s/", d->task);
-    buf_addstr(&rest, "/metrics/");
-    add_encoded(&rest, metric);
-    buf_addstr(&rest, ":summary");
+    struct buf path = path_begin(c, metric);
+    struct buf body = buf_make(FIXED_BYTES + room_for(query));
+    add_encoded(&path, c->dataset.task);
+    buf_addch(&path, '/');
+    add_encoded(&path, c->dataset.name);
+    buf_addstr(&path, "/metrics/");
+    add_encoded(&path, metric);
+    buf_addstr(&path, ":summary");
+    add_workspace(&path, c);
     add_query(&body, query);
     c->read = read_metric;
-    uint64_t id = call_send(c, "POST", dataset_path(prefix, d->workspace, d->name, buf_str(&rest), ""),
-                            gate_of(d->workspace, d->name), &body, a->config->metrics_timeout_ms);
-    buf_release(&rest);
-    return id;
+    return call_send(c, "POST", &path, &body, c->argilla->config->metrics_timeout_ms);
 }
 
-static int add_record(struct scan_page *p, size_t *cap, struct slice json)
+/* ---- scan ---- */
+
+static int read_records(struct slice records, struct scan_page *ret, struct err *e)
 {
-    struct slice id;
-    if (!json_get(json, "id", &id) || (json_type_of(id) != JSON_STRING && json_type_of(id) != JSON_NUMBER))
-        return -1;
-    if (p->n_records == *cap) {
-        *cap = *cap ? *cap * 2 : 512;
-        p->records = xrealloc(p->records, *cap * sizeof *p->records);
+    struct slice record, id;
+    size_t cap = 0;
+    struct json_iter it = json_iter(records);
+    while (json_next(&it, NULL, &record)) {
+        if (!json_get(record, "id", &id) ||
+            (json_type_of(id) != JSON_STRING && json_type_of(id) != JSON_NUMBER))
+            return err_set(e, ERR_RETRY, "a record of the answer has no id");
+        if (ret->n_records == cap) {
+            cap = cap ? cap * 2 : 64;
+            ret->records = xrealloc(ret->records, cap * sizeof *ret->records);
+        }
+        ret->records[ret->n_records++] = (struct scan_record){record, id};
     }
-    p->records[p->n_records++] = (struct scan_record){json, id};
     return 0;
 }
 
-static int read_page(struct call *c, struct http_response *resp, struct argilla_answer *ret)
+/* next_page_cfg is a JSON string and is sent back as it is: it can hold 19-digit numbers that a double would
+ * break. One that doesn't move on would have the same page sent for ever. */
+static int read_cursor(const struct call *c, struct slice body, struct scan_page *ret, struct err *e)
 {
-    struct slice object, records, cursor, key, record;
-    size_t cap = 0;
-    (void)c;
-    if (check_object(resp, &object, &ret->err))
-        return err_wrap(&ret->err, "scan");
-    if (!json_get(object, "records", &records) || json_type_of(records) != JSON_ARRAY)
-        return err_set(&ret->err, ERR_RETRY, "scan: the answer has no records");
+    struct slice cursor;
+    if (!json_get(body, "next_page_cfg", &cursor) || json_type_of(cursor) != JSON_STRING)
+        return err_set(e, ERR_RETRY, "the answer has no next_page_cfg");
+    if (c->cursor && slice_eq(cursor, c->cursor))
+        return err_set(e, ERR_RETRY, "the page after a cursor ends at that cursor");
+    ret->cursor = xstrndup(cursor.p, cursor.len);
+    return 0;
+}
+
+static int read_page(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
+{
+    struct slice body = buf_slice(&resp->body), records;
+    if (check_json(resp, e))
+        return -1;
+    if (!json_get(body, "records", &records) || json_type_of(records) != JSON_ARRAY)
+        return err_set(e, ERR_RETRY, "the answer has no records");
     struct scan_page *p = xcalloc(1, sizeof *p);
     p->date_ms = resp->date_ms;
-    struct json_iter it = json_iter(records);
-    while (json_next(&it, &key, &record)) {
-        if (add_record(p, &cap, record)) {
-            scan_page_free(p);
-            return err_set(&ret->err, ERR_RETRY, "scan: a record has no id");
-        }
+    if (read_records(records, p, e) || (p->n_records && read_cursor(c, body, p, e))) {
+        scan_page_free(p);
+        return -1;
     }
-    if (p->n_records) {
-        /* a JSON string, sent back as it is: it can hold 19-digit numbers that a double would break */
-        if (!json_get(object, "next_page_cfg", &cursor) || json_type_of(cursor) != JSON_STRING) {
-            scan_page_free(p);
-            return err_set(&ret->err, ERR_RETRY, "scan: the answer has no next_page_cfg");
-        }
-        p->cursor = xstrndup(cursor.p, cursor.len);
-    }
-    p->body_len = resp->body.len; /* moving the memory leaves the slices where they are */
-    p->body = buf_take(&resp->body);
+    p->body_len = body.len;
+    p->body = buf_take(&resp->body); /* it doesn't move: the slices stay right */
     ret->page = p;
     return 0;
 }
 
-/* fields "*" brings id with its type, and last_updated; the order of id alone never changes while records are
- * written. */
-static uint64_t v1_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
-                        int limit, struct call *c)
+/* "**" brings all fields, id with its type and last_updated too. With "*" the server also highlights: it adds
+ * search_keywords in an order that changes from call to call, and works longer. The order of id alone doesn't
+ * change while records are written. */
+static uint64_t v1_scan(struct call *c, const char *query, int limit)
 {
-    struct buf body = buf_make(BODY_MAX);
-    cleanup_free char *more = xasprintf("&limit=%d", limit);
+    struct buf path = path_begin(c, NULL);
+    struct buf body = buf_make(FIXED_BYTES + room_for(query) + room_for(c->cursor));
+    add_encoded(&path, c->dataset.name);
+    buf_addstr(&path, "/records/:search");
+    add_workspace(&path, c);
+    buf_addf(&path, "&limit=%d", limit);
     buf_addstr(&body, "{\"query\":");
     add_query(&body, query);
-    buf_addstr(&body, ",\"fields\":[\"*\"],\"sort_by\":[{\"id\":\"id\",\"order\":\"asc\"}]");
-    if (cursor)
-        buf_addf(&body, ",\"next_page_cfg\":%s", cursor);
+    buf_addstr(&body, ",\"fields\":[\"**\"],\"sort_by\":[{\"id\":\"id\",\"order\":\"asc\"}]");
+    if (c->cursor) {
+        buf_addstr(&body, ",\"next_page_cfg\":");
+        buf_addstr(&body, c->cursor);
+    }
     buf_addch(&body, '}');
     c->read = read_page;
-    return call_send(c, "POST", dataset_path("", d->workspace, d->name, "/records/:search", more),
-                     gate_of(d->workspace, d->name), &body, a->config->timeout_ms);
+    return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
 }
 
-/* next_page_cfg may be made by hand (seen live); ids sort as text, so the id goes in as a string. */
+/* next_page_cfg may be made by hand; ids sort as text, so the id goes in as a string. */
 static char *v1_cursor_after(struct slice id_token)
 {
-    cleanup_buf struct buf inner = buf_make(BODY_MAX);
-    struct buf outer = buf_make(BODY_MAX);
+    cleanup_buf struct buf cfg = buf_make(FIXED_BYTES + id_token.len);
+    struct buf cursor = buf_make(FIXED_BYTES + 6 * (FIXED_BYTES + id_token.len));
     bool is_string = json_type_of(id_token) == JSON_STRING;
-    buf_addstr(&inner, "{\"sort_by\":[{\"id\":\"id\",\"order\":\"asc\"}],\"next_search_params\":[");
-    buf_addstr(&inner, is_string ? "" : "\"");
-    buf_addslice(&inner, id_token);
-    buf_addstr(&inner, is_string ? "]}" : "\"]}");
-    buf_addjson(&outer, buf_str(&inner), inner.len);
-    return buf_take(&outer);
+    buf_addstr(&cfg, "{\"sort_by\":[{\"id\":\"id\",\"order\":\"asc\"}],\"next_search_params\":[");
+    buf_addstr(&cfg, is_string ? "" : "\"");
+    buf_addslice(&cfg, id_token);
+    buf_addstr(&cfg, is_string ? "]}" : "\"]}");
+    buf_addjson(&cursor, buf_str(&cfg), cfg.len);
+    return buf_take(&cursor);
 }
 
-/* 1.x answers 500 where the request is at fault: a query that can't be parsed on the scan and the metrics,
- * and values that its models refuse. Waiting won't help those. */
-static void v1_judge(const struct http_response *resp, struct err *e)
+/* ---- errors ---- */
+
+/* detail.params.{name} of an error body, decoded; "" when it isn't there. */
+static struct buf error_param(const struct http_response *resp, const char *name)
 {
-    static const char *const poison[] = {"RequestError(400", "pydantic", "builtins.ValueError",
-                                         "InvalidSearchError"};
-    if (resp->status != 500 || !resp->body.data)
+    struct slice body = buf_slice(&resp->body), detail, params, value;
+    struct buf text = buf_make(body.len);
+    if (json_check(body, NULL) == 0 && json_get(body, "detail", &detail) &&
+        json_get(detail, "params", &params) && json_get(params, name, &value))
+        (void)json_decode_string(value, &text);
+    return text;
+}
+
+/* 500 where the request is at fault: a query that the search engine can't parse (on the scan and the metrics;
+ * :search answers 400), or one that the server's own models refuse. Waiting won't help those. */
+static bool is_our_fault(const struct http_response *resp)
+{
+    cleanup_buf struct buf type = error_param(resp, "type"), message = error_param(resp, "message");
+    const char *t = buf_str(&type), *m = buf_str(&message);
+    return strncmp(m, "RequestError(400", 16) == 0 || strncmp(m, "BadRequestError(400", 19) == 0 ||
+           strstr(t, "ValidationError") || strstr(t, "InvalidSearchError") ||
+           strcmp(t, "builtins.ValueError") == 0;
+}
+
+static void v1_judge(const struct call *c, const struct http_response *resp, struct err *e)
+{
+    if (e->http_status == 500 && is_our_fault(resp))
+        e->class = ERR_BAD_INPUT;
+    if (e->http_status != 404)
         return;
-    for (size_t i = 0; i < ARRAY_LEN(poison); i++)
-        if (memmem(resp->body.data, resp->body.len, poison[i], strlen(poison[i])))
-            e->class = ERR_BAD_INPUT;
+    cleanup_buf struct buf type = error_param(resp, "type");
+    if (strcmp(buf_str(&type), "ServiceDataset") == 0)
+        (void)err_wrap(e, "no dataset %s in workspace %s", c->dataset.name, c->dataset.workspace);
+    else if (strcmp(buf_str(&type), "ServiceBaseMetric") == 0)
+        (void)err_wrap(e, "no such metric for %s", c->dataset.task);
+    else
+        (void)err_wrap(e, "no such path, is it Argilla 1.x?");
 }
 
 const struct dialect dialect_v1 = {v1_resolve, v1_count, v1_metric, v1_scan, v1_cursor_after, v1_judge};

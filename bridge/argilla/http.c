@@ -1,59 +1,67 @@
+/* The engine. Other threads meet its owner in the inbox, the cancelled ids and the wake flag, under the
+ * mutex; everything else is the owner's alone: requests wait in the queue (http_queue.h), go out on easy
+ * handles (http_transfer.h) and end in a callback. */
 #include "http.h"
 
-#include <curl/curl.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <strings.h>
 
 #include "clock.h"
+#include "http_error.h"
+#include "http_transfer.h"
 
 enum {
     CONNECTIONS_HARD_CAP = 64,
-    STALL_MS = 2000,     /* without progress for so long it no longer counts against max_connections */
-    STALL_LOOK_MS = 100, /* how often that is looked at while others wait */
-    CONNECT_MS = 10000,
-    IDLE_REUSE_S = 4, /* both generations close idle connections after 5 s */
-    DETAIL_MAX = 200
-};
-
-struct transfer {
-    uint64_t id, gate_hash; /* gate_hash 0: no gate */
-    struct http_request r;
-    struct http_response response;
-    CURL *easy;
-    int64_t last_progress_ms, retry_after_ms;
-    bool is_too_large, is_resent, is_cancelled;
-    struct transfer *next;
+    STALL_MS = 2000 /* without progress for so long it no longer counts against max_connections */
 };
 
 struct http_engine {
     const struct argilla_config *config;
     CURLM *multi;
-    struct curl_slist *headers; /* the key is in here and nowhere else */
+    struct curl_slist *headers; /* the key is in here and in config, nowhere else */
     CURL *idle[CONNECTIONS_HARD_CAP];
-    int n_idle;
-    struct transfer *active; /* the owner's */
+    int n_idle, n_active;
+    struct transfer *all; /* that have left the inbox: waiting in `queue` or, with `easy`, on their way */
+    struct http_queue queue;
 
     pthread_mutex_t mutex;
     uint64_t last_id;
-    struct transfer *queue, **queue_tail;
+    struct transfer *inbox, **inbox_last;
     uint64_t *cancelled;
-    size_t n_cancelled;
+    size_t n_cancelled, cancelled_cap;
+    bool is_waiting, is_woken; /* is the owner in a wait that must be ended; must the next one be none */
     struct http_stats stats;
 };
 
-static uint64_t hash_gate(const char *gate)
+/* ---- making one ---- */
+
+static int check_url(const char *url, struct err *e)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; gate && *gate; gate++)
-        h = (h ^ (unsigned char)*gate) * 0x100000001b3u;
-    return gate ? h | 1 : 0;
+    CURLU *u = curl_url();
+    char *scheme = NULL, *host = NULL;
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0) &&
+              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK && host[0];
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(u);
+    return ok ? 0 : err_set(e, ERR_CONFIG, "argilla.url: not an http or https URL");
+}
+
+/* A line break in the key would make headers of its own; the text must not show it. */
+static int check_key(const char *key, struct err *e)
+{
+    for (; key && *key; key++)
+        if ((unsigned char)*key < ' ' || *key == 0x7f)
+            return err_set(e, ERR_CONFIG, "argilla: the API key holds a control character");
+    return 0;
 }
 
 static int make_headers(struct http_engine *h, struct err *e)
 {
-    cleanup_free char *key = xasprintf("X-Argilla-Api-Key: %s", h->config->api_key ? h->config->api_key : "");
-    const char *const lines[] = {key, "Content-Type: application/json", "Accept: application/json",
+    const char *key = h->config->api_key;
+    cleanup_free char *key_line = xasprintf("X-Argilla-Api-Key: %s", key ? key : "");
+    const char *const lines[] = {key_line, "Content-Type: application/json", "Accept: application/json",
                                  "Expect:"};
     for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
         struct curl_slist *more = curl_slist_append(h->headers, lines[i]);
@@ -61,6 +69,7 @@ static int make_headers(struct http_engine *h, struct err *e)
             return err_set(e, ERR_FATAL, "http: out of memory");
         h->headers = more;
     }
+    explicit_bzero(key_line, strlen(key_line));
     return 0;
 }
 
@@ -70,10 +79,15 @@ int http_engine_new(const struct argilla_config *config, struct http_engine **re
         return err_set(e, ERR_FATAL, "http: curl_global_init failed");
     struct http_engine *h = xcalloc(1, sizeof *h);
     h->config = config;
-    h->queue_tail = &h->queue;
+    h->inbox_last = &h->inbox;
+    http_queue_init(&h->queue);
     (void)pthread_mutex_init(&h->mutex, NULL);
+    if (check_url(config->url, e) || check_key(config->api_key, e) || make_headers(h, e)) {
+        http_engine_free(h);
+        return -1;
+    }
     h->multi = curl_multi_init();
-    if (!h->multi || make_headers(h, e)) {
+    if (!h->multi) {
         http_engine_free(h);
         return err_set(e, ERR_FATAL, "http: out of memory");
     }
@@ -82,319 +96,34 @@ int http_engine_new(const struct argilla_config *config, struct http_engine **re
     return 0;
 }
 
-static size_t on_body(char *data, size_t size, size_t n, void *arg)
-{
-    struct transfer *t = arg;
-    t->last_progress_ms = clock_mono_ms();
-    buf_add(&t->response.body, data, size * n);
-    if (!t->response.body.overflow)
-        return size * n;
-    t->is_too_large = true;
-    return 0; /* ends the transfer */
-}
+/* ---- what any thread may call ---- */
 
-static int64_t retry_after(const char *value)
+/* Under the mutex. It costs a system call: none while the owner is awake and will look by himself. */
+static void end_wait(struct http_engine *h)
 {
-    char *end;
-    long long s = strtoll(value, &end, 10);
-    if (end != value)
-        return s > 0 ? s * 1000 : 0;
-    time_t at = curl_getdate(value, NULL);
-    int64_t left = at > 0 ? (int64_t)at * 1000 - clock_wall_ms() : 0;
-    return left > 0 ? left : 0;
-}
-
-static size_t on_header(char *data, size_t size, size_t n, void *arg)
-{
-    struct transfer *t = arg;
-    char line[256];
-    size_t len = size * n;
-    t->last_progress_ms = clock_mono_ms();
-    if (len >= sizeof line)
-        return len;
-    memcpy(line, data, len);
-    line[len] = '\0';
-    if (strncasecmp(line, "date:", 5) == 0)
-        t->response.date_ms = (int64_t)curl_getdate(line + 5, NULL) * 1000;
-    else if (strncasecmp(line, "retry-after:", 12) == 0)
-        t->retry_after_ms = retry_after(line + 12 + strspn(line + 12, " "));
-    return len;
-}
-
-static void set_options(struct http_engine *h, struct transfer *t)
-{
-    CURL *c = t->easy;
-    cleanup_free char *url = xasprintf("%s%s", h->config->url, t->r.path);
-    long connect_ms = t->r.timeout_ms < CONNECT_MS ? t->r.timeout_ms : CONNECT_MS;
-    curl_easy_reset(c);
-    (void)curl_easy_setopt(c, CURLOPT_URL, url);
-    (void)curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, t->r.method);
-    (void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, h->headers);
-    (void)curl_easy_setopt(c, CURLOPT_USERAGENT, "argilla-bridge");
-    (void)curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    (void)curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)t->r.timeout_ms);
-    (void)curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
-    (void)curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, (long)IDLE_REUSE_S);
-    (void)curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, t->is_resent ? 1L : 0L);
-    (void)curl_easy_setopt(c, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)t->r.max_body_bytes);
-    (void)curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-    (void)curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(c, CURLOPT_HEADERDATA, t);
-    (void)curl_easy_setopt(c, CURLOPT_PRIVATE, t);
-    if (h->config->ca_file)
-        (void)curl_easy_setopt(c, CURLOPT_CAINFO, h->config->ca_file);
-    if (t->r.body) {
-        (void)curl_easy_setopt(c, CURLOPT_POSTFIELDS, t->r.body);
-        (void)curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->r.body_len);
-    }
-}
-
-static void transfer_start(struct http_engine *h, struct transfer *t)
-{
-    buf_clear(&t->response.body);
-    t->response.body.limit = t->r.max_body_bytes;
-    t->last_progress_ms = clock_mono_ms();
-    t->easy = h->n_idle ? h->idle[--h->n_idle] : curl_easy_init();
-    t->next = h->active;
-    h->active = t;
-    if (!t->easy)
-        abort(); /* out of memory: as everywhere (base/mem.h) */
-    set_options(h, t);
-    (void)curl_multi_add_handle(h->multi, t->easy);
-}
-
-static void transfer_detach(struct http_engine *h, struct transfer *t)
-{
-    for (struct transfer **at = &h->active; *at; at = &(*at)->next) {
-        if (*at == t) {
-            *at = t->next;
-            break;
-        }
-    }
-    if (!t->easy)
-        return;
-    (void)curl_multi_remove_handle(h->multi, t->easy);
-    if (h->n_idle < CONNECTIONS_HARD_CAP)
-        h->idle[h->n_idle++] = t->easy;
-    else
-        curl_easy_cleanup(t->easy);
-    t->easy = NULL;
-}
-
-static void transfer_free(struct transfer *t)
-{
-    buf_release(&t->response.body);
-    free(t->r.path);
-    free(t->r.gate);
-    free(t->r.body);
-    free(t);
-}
-
-/* What the server said of its error: printable, one line, short. */
-static void add_detail(const struct transfer *t, struct err *e)
-{
-    char text[DETAIL_MAX + 1];
-    size_t n = 0;
-    const struct buf *body = &t->response.body;
-    for (size_t i = 0; i < body->len && n < DETAIL_MAX; i++)
-        text[n++] = (unsigned char)body->data[i] < ' ' || body->data[i] == 0x7f ? ' ' : body->data[i];
-    text[n] = '\0';
-    if (n)
-        (void)snprintf(e->msg + strlen(e->msg), sizeof e->msg - strlen(e->msg), ": %s", text);
-}
-
-static void judge_status(const struct transfer *t, struct err *e)
-{
-    int s = t->response.status;
-    enum err_class class = s == 401 || s == 403                           ? ERR_AUTH
-                           : s >= 500 || s == 408 || s == 425 || s == 429 ? ERR_RETRY
-                                                                          : ERR_BAD_INPUT;
-    (void)err_set(e, class, "%s %s: HTTP %d", t->r.method, t->r.path, s);
-    e->http_status = s;
-    e->retry_after_ms = t->retry_after_ms;
-    add_detail(t, e);
-}
-
-static void judge_curl(const struct transfer *t, CURLcode rc, struct err *e)
-{
-    if (t->is_too_large || rc == CURLE_FILESIZE_EXCEEDED) {
-        (void)err_set(e, ERR_BAD_INPUT, "%s %s: the answer is over %zu bytes", t->r.method, t->r.path,
-                      t->r.max_body_bytes);
-        e->http_status = 200;
-    } else if (t->is_cancelled) {
-        (void)err_set(e, ERR_RETRY, "%s %s: cancelled", t->r.method, t->r.path);
-    } else if (rc == CURLE_OPERATION_TIMEDOUT) {
-        (void)err_set(e, ERR_RETRY, "%s %s: timed out after %d ms", t->r.method, t->r.path, t->r.timeout_ms);
-    } else {
-        (void)err_set(e, ERR_RETRY, "%s %s: %s", t->r.method, t->r.path, curl_easy_strerror(rc));
-    }
-}
-
-/* Tells the receiver; `t` ends here. */
-static void transfer_end(struct http_engine *h, struct transfer *t, CURLcode rc)
-{
-    struct err e = {0};
-    if (rc != CURLE_OK || t->is_cancelled)
-        judge_curl(t, rc, &e);
-    else if (t->response.status < 200 || t->response.status > 299)
-        judge_status(t, &e);
-    (void)pthread_mutex_lock(&h->mutex);
-    h->stats.n_requests++;
-    h->stats.n_failed += e.class != ERR_NONE;
-    h->stats.n_bytes += t->response.body.len;
-    (void)pthread_mutex_unlock(&h->mutex);
-    t->r.done(t->r.arg, &t->response, e.class == ERR_NONE ? NULL : &e);
-    transfer_free(t);
-}
-
-/* A kept connection may have been closed by the server at the moment of its reuse: no error, once more on a
- * new one. */
-static bool is_stale_connection(const struct transfer *t, CURLcode rc)
-{
-    long n_new = 1;
-    (void)curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &n_new);
-    return !t->is_resent && n_new == 0 && t->response.status == 0 &&
-           (rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR || rc == CURLE_GOT_NOTHING);
-}
-
-static void finish_some(struct http_engine *h)
-{
-    int left, running;
-    CURLMsg *m;
-    (void)curl_multi_perform(h->multi, &running);
-    while ((m = curl_multi_info_read(h->multi, &left))) {
-        struct transfer *t = NULL;
-        long status = 0;
-        CURLcode rc = m->data.result;
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_RESPONSE_CODE, &status);
-        t->response.status = (int)status;
-        bool again = rc != CURLE_OK && is_stale_connection(t, rc);
-        transfer_detach(h, t);
-        if (again) {
-            t->is_resent = true;
-            transfer_start(h, t);
-        } else {
-            transfer_end(h, t, rc);
-        }
-    }
-}
-
-static bool has_gate(const struct http_engine *h, uint64_t gate_hash)
-{
-    for (const struct transfer *t = h->active; gate_hash && t; t = t->next)
-        if (t->gate_hash == gate_hash)
-            return true;
-    return false;
-}
-
-static void count_active(const struct http_engine *h, int64_t now, int *ret_active, int *ret_counted)
-{
-    *ret_active = *ret_counted = 0;
-    for (const struct transfer *t = h->active; t; t = t->next) {
-        (*ret_active)++;
-        *ret_counted += now - t->last_progress_ms < STALL_MS;
-    }
-}
-
-/* Starts what may start, in order. Returns how many still wait for a place. */
-static int start_some(struct http_engine *h)
-{
-    int n_active, n_counted, n_left = 0;
-    count_active(h, clock_mono_ms(), &n_active, &n_counted);
-    (void)pthread_mutex_lock(&h->mutex);
-    for (struct transfer **at = &h->queue; *at;) {
-        struct transfer *t = *at;
-        if (n_active >= CONNECTIONS_HARD_CAP || n_counted >= h->config->max_connections) {
-            n_left++;
-            break;
-        }
-        if (has_gate(h, t->gate_hash)) {
-            at = &t->next;
-            continue;
-        }
-        *at = t->next;
-        transfer_start(h, t);
-        n_active++;
-        n_counted++;
-    }
-    h->queue_tail = &h->queue;
-    while (*h->queue_tail)
-        h->queue_tail = &(*h->queue_tail)->next;
-    h->stats.n_active = n_active;
-    (void)pthread_mutex_unlock(&h->mutex);
-    return n_left;
-}
-
-static struct transfer *take_queued(struct http_engine *h, uint64_t id)
-{
-    for (struct transfer **at = &h->queue; *at; at = &(*at)->next) {
-        struct transfer *t = *at;
-        if (t->id != id)
-            continue;
-        *at = t->next;
-        if (!*at)
-            h->queue_tail = at;
-        return t;
-    }
-    return NULL;
-}
-
-static void cancel_some(struct http_engine *h)
-{
-    for (;;) {
-        struct transfer *t = NULL;
-        (void)pthread_mutex_lock(&h->mutex);
-        uint64_t id = h->n_cancelled ? h->cancelled[--h->n_cancelled] : 0;
-        if (id)
-            t = take_queued(h, id);
-        (void)pthread_mutex_unlock(&h->mutex);
-        if (!id)
-            return;
-        if (!t) {
-            for (t = h->active; t && t->id != id;)
-                t = t->next;
-            if (t)
-                transfer_detach(h, t);
-        }
-        if (t) {
-            t->is_cancelled = true;
-            transfer_end(h, t, CURLE_ABORTED_BY_CALLBACK);
-        }
-    }
-}
-
-void http_engine_poll(struct http_engine *h, int timeout_ms)
-{
-    cancel_some(h);
-    int n_left = start_some(h);
-    finish_some(h);
-    if (n_left && timeout_ms > STALL_LOOK_MS)
-        timeout_ms = STALL_LOOK_MS;
-    (void)curl_multi_poll(h->multi, NULL, 0, timeout_ms, NULL);
-    cancel_some(h);
-    finish_some(h);
-    (void)start_some(h);
+    if (h->is_waiting)
+        (void)curl_multi_wakeup(h->multi);
+    h->is_waiting = false;
 }
 
 void http_engine_wake(struct http_engine *h)
 {
-    (void)curl_multi_wakeup(h->multi);
+    (void)pthread_mutex_lock(&h->mutex);
+    h->is_woken = true;
+    end_wait(h);
+    (void)pthread_mutex_unlock(&h->mutex);
 }
 
 uint64_t http_submit(struct http_engine *h, const struct http_request *r)
 {
-    struct transfer *t = xcalloc(1, sizeof *t);
-    t->r = *r;
-    t->gate_hash = hash_gate(r->gate);
     (void)pthread_mutex_lock(&h->mutex);
-    uint64_t id = t->id = ++h->last_id;
-    *h->queue_tail = t;
-    h->queue_tail = &t->next;
+    uint64_t id = ++h->last_id;
+    struct transfer *t = transfer_new(id, r);
+    *h->inbox_last = t;
+    h->inbox_last = &t->next;
+    h->stats.n_queued++;
+    end_wait(h);
     (void)pthread_mutex_unlock(&h->mutex);
-    http_engine_wake(h);
     return id;
 }
 
@@ -403,50 +132,222 @@ void http_cancel(struct http_engine *h, uint64_t id)
     if (!id)
         return;
     (void)pthread_mutex_lock(&h->mutex);
-    h->cancelled = xrealloc(h->cancelled, (h->n_cancelled + 1) * sizeof *h->cancelled);
+    if (h->n_cancelled == h->cancelled_cap) {
+        h->cancelled_cap = h->cancelled_cap ? h->cancelled_cap * 2 : 16;
+        h->cancelled = xrealloc(h->cancelled, h->cancelled_cap * sizeof *h->cancelled);
+    }
     h->cancelled[h->n_cancelled++] = id;
+    end_wait(h);
     (void)pthread_mutex_unlock(&h->mutex);
-    http_engine_wake(h);
 }
 
 void http_engine_stats(struct http_engine *h, struct http_stats *ret)
 {
     (void)pthread_mutex_lock(&h->mutex);
     *ret = h->stats;
-    ret->n_queued = 0;
-    for (const struct transfer *t = h->queue; t; t = t->next)
-        ret->n_queued++;
     (void)pthread_mutex_unlock(&h->mutex);
 }
 
-/* Everything under way ends; receivers may submit more from there, which ends too. */
-static void end_all(struct http_engine *h)
+/* ---- the owner's ---- */
+
+static void list_add(struct http_engine *h, struct transfer *t)
 {
-    struct transfer *t;
-    for (;;) {
-        (void)pthread_mutex_lock(&h->mutex);
-        t = h->queue;
-        if (t && !(h->queue = t->next))
-            h->queue_tail = &h->queue;
-        (void)pthread_mutex_unlock(&h->mutex);
-        if (!t && (t = h->active))
-            transfer_detach(h, t);
-        if (!t)
-            return;
-        t->is_cancelled = true;
-        transfer_end(h, t, CURLE_ABORTED_BY_CALLBACK);
+    t->next = h->all;
+    t->from = &h->all;
+    if (t->next)
+        t->next->from = &t->next;
+    h->all = t;
+}
+
+static void list_remove(struct transfer *t)
+{
+    *t->from = t->next;
+    if (t->next)
+        t->next->from = t->from;
+}
+
+static void take_inbox(struct http_engine *h)
+{
+    (void)pthread_mutex_lock(&h->mutex);
+    struct transfer *t = TAKE_PTR(h->inbox);
+    h->inbox_last = &h->inbox;
+    (void)pthread_mutex_unlock(&h->mutex);
+    for (struct transfer *next; t; t = next) {
+        next = t->next;
+        list_add(h, t);
+        http_queue_enter(&h->queue, &t->ticket, t->r.gate);
     }
+}
+
+static void put_back(struct http_engine *h, struct transfer *t)
+{
+    CURL *easy = TAKE_PTR(t->easy);
+    (void)curl_multi_remove_handle(h->multi, easy);
+    (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL); /* it goes with `t` */
+    h->idle[h->n_idle++] = easy; /* there is room: at most so many are ever on their way */
+    h->n_active--;
+}
+
+/* Tells the receiver; `t` ends here. `e` NULL: it went well. */
+static void end(struct http_engine *h, struct transfer *t, const struct err *e)
+{
+    bool was_active = t->easy;
+    if (was_active)
+        put_back(h, t);
+    http_queue_leave(&h->queue, &t->ticket);
+    list_remove(t);
+    (void)pthread_mutex_lock(&h->mutex);
+    h->stats.n_requests++;
+    h->stats.n_failed += e != NULL;
+    h->stats.n_bytes += t->response.body.len;
+    h->stats.n_active = h->n_active;
+    h->stats.n_queued -= !was_active;
+    (void)pthread_mutex_unlock(&h->mutex);
+    t->r.done(t->r.arg, &t->response, e);
+    transfer_free(t);
+}
+
+static void end_early(struct http_engine *h, struct transfer *t, const char *why)
+{
+    struct err e;
+    http_error_transfer(&e, &t->r, "%s", why);
+    end(h, t, &e);
+}
+
+static struct transfer *find(struct http_engine *h, uint64_t id)
+{
+    struct transfer *t = h->all;
+    while (t && t->id != id)
+        t = t->next;
+    return t;
+}
+
+static void apply_cancels(struct http_engine *h)
+{
+    (void)pthread_mutex_lock(&h->mutex);
+    uint64_t *ids = TAKE_PTR(h->cancelled);
+    size_t n = h->n_cancelled;
+    h->n_cancelled = h->cancelled_cap = 0;
+    (void)pthread_mutex_unlock(&h->mutex);
+    for (size_t i = 0; i < n; i++) {
+        struct transfer *t = find(h, ids[i]);
+        if (t)
+            end_early(h, t, "cancelled");
+    }
+    free(ids);
+}
+
+/* Those that count against max_connections, and when the first of them stops to. */
+static int count_lively(struct http_engine *h, int64_t now, int64_t *ret_until)
+{
+    int n = 0;
+    *ret_until = INT64_MAX;
+    for (struct transfer *t = h->all; t; t = t->next) {
+        if (!t->easy || !transfer_has_progress(t, now - STALL_MS))
+            continue;
+        n++;
+        if (t->progress_ms + STALL_MS < *ret_until)
+            *ret_until = t->progress_ms + STALL_MS;
+    }
+    return n;
+}
+
+static void start(struct http_engine *h, struct transfer *t)
+{
+    CURL *easy = h->n_idle ? h->idle[--h->n_idle] : transfer_handle(h->config, h->headers);
+    if (!easy)
+        abort(); /* out of memory: as everywhere (base/mem.h) */
+    transfer_prepare(t, easy, h->config->url);
+    (void)curl_multi_add_handle(h->multi, easy);
+    h->n_active++;
+    (void)pthread_mutex_lock(&h->mutex);
+    h->stats.n_active = h->n_active;
+    h->stats.n_queued--;
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+/* Starts what may start. Returns when more may although nothing happens, INT64_MAX for never. */
+static int64_t start_ready(struct http_engine *h)
+{
+    while (h->queue.ready.first) {
+        int64_t until = INT64_MAX;
+        if (h->n_active >= CONNECTIONS_HARD_CAP)
+            return until;
+        if (h->n_active >= h->config->max_connections &&
+            count_lively(h, clock_mono_ms(), &until) >= h->config->max_connections)
+            return until;
+        start(h, (struct transfer *)http_queue_next(&h->queue));
+    }
+    return INT64_MAX;
+}
+
+static void finish(struct http_engine *h, struct transfer *t, CURLcode rc)
+{
+    struct err e;
+    if (rc != CURLE_OK && transfer_was_stale(t, rc)) {
+        (void)curl_multi_remove_handle(h->multi, t->easy);
+        t->is_resent = true;
+        transfer_prepare(t, t->easy, h->config->url);
+        (void)curl_multi_add_handle(h->multi, t->easy);
+        return;
+    }
+    end(h, t, transfer_judge(t, rc, h->config->api_key, &e) ? &e : NULL);
+}
+
+/* Returns how many have ended. */
+static int move_on(struct http_engine *h)
+{
+    int left, running, n = 0;
+    CURLMsg *m;
+    (void)curl_multi_perform(h->multi, &running);
+    for (; (m = curl_multi_info_read(h->multi, &left)); n++) {
+        struct transfer *t = NULL;
+        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        finish(h, t, m->data.result);
+    }
+    return n;
+}
+
+static void wait_for_something(struct http_engine *h, int timeout_ms)
+{
+    (void)pthread_mutex_lock(&h->mutex);
+    if (h->is_woken || h->inbox || h->n_cancelled || timeout_ms < 0)
+        timeout_ms = 0;
+    h->is_woken = false;
+    h->is_waiting = timeout_ms > 0;
+    (void)pthread_mutex_unlock(&h->mutex);
+    (void)curl_multi_poll(h->multi, NULL, 0, timeout_ms, NULL);
+    (void)pthread_mutex_lock(&h->mutex);
+    h->is_waiting = false;
+    (void)pthread_mutex_unlock(&h->mutex);
+}
+
+void http_engine_poll(struct http_engine *h, int timeout_ms)
+{
+    take_inbox(h);
+    apply_cancels(h);
+    int64_t until = start_ready(h);
+    if (move_on(h))
+        return; /* the caller has something to do, and gates have opened */
+    if (until != INT64_MAX && until - clock_mono_ms() < timeout_ms)
+        timeout_ms = (int)(until - clock_mono_ms()) + 1;
+    wait_for_something(h, timeout_ms);
+    (void)move_on(h);
 }
 
 void http_engine_free(struct http_engine *h)
 {
     if (!h)
         return;
-    end_all(h);
+    for (take_inbox(h); h->all; take_inbox(h)) /* receivers may submit more from there, which ends too */
+        end_early(h, h->all, "stopping");
+    http_queue_release(&h->queue);
     while (h->n_idle)
         curl_easy_cleanup(h->idle[--h->n_idle]);
     if (h->multi)
         (void)curl_multi_cleanup(h->multi);
+    for (struct curl_slist *line = h->headers; line; line = line->next)
+        explicit_bzero(line->data, strlen(line->data));
     curl_slist_free_all(h->headers);
     free(h->cancelled);
     (void)pthread_mutex_destroy(&h->mutex);
