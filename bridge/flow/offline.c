@@ -121,7 +121,7 @@ int offline_forget(const struct config *config, const char *name, struct err *e)
     uint64_t epoch = 0;
     cleanup_free char *key = listener_state_key("listener", name), *run = listener_state_key("run", name),
                       *ctx = listener_state_key("ctx", name);
-    cleanup_buf struct buf value = buf_make(3 * STATE_VALUE_MAX);
+    cleanup_buf struct buf value = buf_make((size_t)3 * STATE_VALUE_MAX);
     if (owner_init(&o, config, name, e))
         return -1;
     (void)partition_get(o.partition, key, &value, &epoch);
