@@ -41,8 +41,13 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
         }
     }
     (void)pthread_mutex_unlock(&b->mutex);
-    if (is_settled)
-        log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
+    if (!is_settled)
+        return;
+    log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
+    /* those of a partition that came back open were put off, if they were due in between */
+    for (size_t i = 0; i < b->n_listeners; i++)
+        if (partition_is_owned(b->listeners[i].partition))
+            prober_post(&b->listeners[i], false);
 }
 
 /* Gives out the jobs that bring what is open to what is wanted. */
