@@ -37,6 +37,12 @@ def broker(tmp_path_factory):
         yield server
 
 
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory):
+    with Kafka(tmp_path_factory.mktemp("three-nodes"), nodes=3) as server:
+        yield server
+
+
 @pytest.fixture
 def arena(tmp_path):
     """arena(bootstrap): a new group with its topics."""
@@ -160,6 +166,18 @@ def test_the_successor_sees_what_the_predecessor_committed_before_the_fence(kafk
     assert a.outcome().faults() == {}
 
 
+def test_what_an_open_transaction_hides_is_not_taken_for_nothing(kafka, arena):
+    """The fence leaves no transaction open, unless the broker forgets one: is a state that can't be seen to its end taken?"""
+    a = arena(kafka, partitions=1, listeners=1)
+    a.start(assume=1, chunks=3).ended()
+    stranger = a.open_transaction(0, "listener/l0.0", "1000000")
+    instance = a.start(assume=1)
+    instance.await_line("^open-failed partition=0 class=retry error=.*hidden by a transaction that nobody ends")
+    assert not instance.found("^state")
+    stranger.commit_transaction(30)
+    assert instance.await_line(r"^state listener=l0.0 seq=(\d+)")[1] == "1000000"
+
+
 def test_an_instance_that_lost_a_partition_never_shuts_out_the_new_owner(kafka, arena):
     """Does the loser call init_transactions for what the group has not assigned to it?"""
     a = arena(kafka, partitions=2, listeners=2)
@@ -258,14 +276,18 @@ def test_a_broker_that_hangs_loses_and_doubles_nothing(broker, arena, many):
     assert a.outcome().faults() == {}
 
 
-def test_a_broker_that_is_killed_loses_and_doubles_nothing(broker, arena, many):
-    """kill -9 in the middle of commits: does the instance go on by itself, and from where?"""
-    a = arena(broker.bootstrap)
+def test_brokers_that_are_killed_lose_and_double_nothing(three_nodes, arena, many):
+    """kill -9 of one after the other in the middle of commits: does the instance go on by itself, and from where?
+
+    Three, since a single one that is killed may forget to end a committed transaction: Kafka's coordinator takes a partition
+    without a leader for a deleted one. What the bridge does then is another test's matter.
+    """
+    a = arena(three_nodes.bootstrap)
     instance = a.start(workers=6, pause_ms=2)
-    for _ in range(many(3)):
+    for i in range(many(3)):
         instance.goes_on(50)
-        broker.kill()
-        broker.up()
+        three_nodes.kill(1 + i % 3)
+        three_nodes.up(1 + i % 3)
     instance.goes_on(50)
     instance.stop()
     assert a.outcome().faults() == {}

@@ -184,7 +184,8 @@ static enum job take_job(struct part *p)
     (void)pthread_mutex_lock(&d->mutex);
     if (p->is_open && !partition_is_ready(p->partition) && partition_is_owned(p->partition))
         p->is_open = false; /* an open within a commit has failed */
-    if (!p->has_job && p->is_wanted != p->is_open && (!p->is_wanted || clock_mono_ms() >= p->next_try_ms))
+    bool may_open = partition_is_owned(p->partition) && clock_mono_ms() >= p->next_try_ms;
+    if (!p->has_job && p->is_wanted != p->is_open && (!p->is_wanted || may_open))
         job = p->is_wanted ? JOB_OPEN : JOB_CLOSE;
     p->has_job |= job != JOB_NONE;
     (void)pthread_mutex_unlock(&d->mutex);

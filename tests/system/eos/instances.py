@@ -123,6 +123,15 @@ class Arena:
         producer.produce(self.state_topic, value, key, partition)
         assert producer.flush(30) == 0
 
+    def open_transaction(self, partition, key, value):
+        """The same in a transaction that stays open; the caller ends the producer's transaction."""
+        producer = Producer({"bootstrap.servers": self.bootstrap, "transactional.id": self.group + "-stranger"})
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(self.state_topic, value, key, partition)
+        assert producer.flush(30) == 0
+        return producer
+
     def outcome(self):
         return Outcome(self)
 
