@@ -204,11 +204,13 @@ static long producer_ms(const struct kafka_config *k, const char *const names[2]
 static const config_setting_t *setting_of(const config_setting_t *kafka, const char *a, const char *b)
 {
     const config_setting_t *producer = cfg_member(kafka, "producer");
-    const config_setting_t *places[] = {cfg_member(producer, a), cfg_member(producer, b),
-                                        cfg_member(kafka, a), cfg_member(kafka, b)};
-    for (size_t i = 0; i < ARRAY_LEN(places); i++)
-        if (places[i])
-            return places[i];
+    const config_setting_t *groups[2] = {producer, kafka};
+    for (int i = 0; i < 2; i++) {
+        if (cfg_member(groups[i], a))
+            return cfg_member(groups[i], a);
+        if (cfg_member(groups[i], b))
+            return cfg_member(groups[i], b);
+    }
     return NULL;
 }
 

@@ -176,7 +176,7 @@ void cfg_read_listeners(struct cfg *c, const config_setting_t *setting)
         return;
     }
     c->config->listeners = xcalloc((size_t)n, sizeof *c->config->listeners);
-    c->listener_at = xcalloc((size_t)n, sizeof *c->listener_at);
+    c->listener_at = xcalloc((size_t)n, sizeof(const config_setting_t *));
     for (int i = 0; i < n; i++) {
         const config_setting_t *s = config_setting_get_elem(setting, (unsigned)i);
         if (!config_setting_is_group(s)) {

@@ -29,19 +29,19 @@ enum config_rule { RULE_TEXT, RULE_URL, RULE_NAME, RULE_GROUP_ID, RULE_TOPIC, RU
 
 struct config_option {
     enum config_group group;
-    const char *name;
     enum config_type type;
+    const char *name;
     size_t offset;             /* of the field in the group's struct, or OPT_NO_FIELD: its own code sets it */
     const char *initial;       /* the default as one would write it (strings bare); NULL: none */
     const char *initial_words; /* what the reference says instead, when the default follows from others */
     double min, max;           /* of numbers */
     double also;               /* one more number that is allowed, when it isn't 0 */
-    enum config_rule rule;
     const char *const *choices; /* ends in NULL */
     const char *later;          /* a choice that this version hasn't got yet */
     const char *alias_of;       /* the other name of the same option */
+    const char *text;           /* one line for the reference, Markdown */
+    enum config_rule rule;
     bool is_required;
-    const char *text; /* one line for the reference, Markdown */
 };
 
 const struct config_option *config_options(size_t *ret_n);

@@ -242,26 +242,16 @@ static void read_bool(struct cfg *c, const config_setting_t *s, const struct con
 static void read_option(struct cfg *c, const config_setting_t *s, const struct config_option *o, void *target)
 {
     void *field = o->offset == OPT_NO_FIELD ? NULL : (char *)target + o->offset;
-    switch (o->type) {
-    case OPT_STRING:
-        read_string(c, s, o, field);
-        break;
-    case OPT_INT:
-    case OPT_INT64:
-    case OPT_SECONDS:
-        read_number(c, s, o, field);
-        break;
-    case OPT_BOOL:
+    if (o->type == OPT_STRING)
+        read_string(c, s, o, field); /* checked even if its group's own code sets the field */
+    else if (!field)
+        return; /* arrays and groups: read by the group's own code */
+    else if (o->type == OPT_BOOL)
         read_bool(c, s, o, field);
-        break;
-    case OPT_ENUM:
-    case OPT_CHOICE:
+    else if (o->choices)
         read_choice(c, s, o, field);
-        break;
-    case OPT_STRINGS:
-    case OPT_PARAMS:
-        break; /* read by the group's own code */
-    }
+    else
+        read_number(c, s, o, field);
 }
 
 static void set_initial(const struct config_option *o, void *target)
