@@ -1,10 +1,12 @@
 #include "publish.h"
 
+#include <stdio.h>
+
 #include "clock.h"
 #include "envelope.h"
 #include "json_scan.h"
 
-enum { VALUE_LIMIT = 128 << 20, ID_MAX = 1024 };
+enum { VALUE_LIMIT = 128 << 20, ID_MAX = 1024, CE_ID_HEAD_MAX = 320 /* a name has at most 200 */ };
 
 struct value {
     struct value *next;
@@ -46,7 +48,21 @@ static const struct message_kind kind_batch = MESSAGE_KIND("batch");
 static const struct message_kind kind_record = MESSAGE_KIND("record");
 static const struct message_kind kind_run = MESSAGE_KIND("run");
 
-/* One more message; ce_id is the same whenever this run is published, from wherever it went on. */
+/* The same whenever this run is published, from wherever it went on. `what` may be a record's id, which may
+ * hold NUL: printf would end there. */
+static struct slice ce_id(const struct publish_run *r, struct publish_chunk *c,
+                          const struct message_kind *kind, struct slice what)
+{
+    char head[CE_ID_HEAD_MAX];
+    int n = snprintf(head, sizeof head, "%s.%lld.%lld.%s.", r->listener->config->name,
+                     (long long)r->state.generation, (long long)r->progress.run, kind->name);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof head ? (size_t)n : sizeof head - 1;
+    char *id = arena_alloc(&c->arena, len + what.len);
+    memcpy(id, head, len);
+    memcpy(id + len, what.p, what.len);
+    return (struct slice){id, len + what.len};
+}
+
 static struct kafka_message *add_message(const struct publish_run *r, struct publish_chunk *c,
                                          const struct message_kind *kind, const char *topic,
                                          struct slice what, struct slice subject)
@@ -57,10 +73,7 @@ static struct kafka_message *add_message(const struct publish_run *r, struct pub
     }
     struct kafka_message *m = &c->chunk.messages[c->chunk.n_messages++];
     *m = (struct kafka_message){.topic = topic};
-    add_header(m, "ce_id",
-               arena_printf(&c->arena, "%s.%lld.%lld.%s.%.*s", r->listener->config->name,
-                            (long long)r->state.generation, (long long)r->progress.run, kind->name,
-                            (int)what.len, what.p));
+    add_header(m, "ce_id", ce_id(r, c, kind, what));
     add_header(m, "ce_type", slice_of(kind->ce_type));
     add_header(m, "ce_subject", subject);
     add_header(m, "ce_dataschema", slice_of(kind->ce_dataschema));
