@@ -91,12 +91,12 @@ static size_t edit_distance(const char *a, const char *b)
 static int refuse_new_name(const char *name, jv old, struct err *e)
 {
     char near[NAME_MAX_NEAR + 1] = "";
-    size_t nearest = strlen(name) / 3 + 1; /* one letter in three may be wrong */
+    size_t best = (strlen(name) + 1) / 3 + 1; /* one letter in three may be wrong */
     jv_object_foreach(old, key, value)
     {
         size_t d = edit_distance(name, jv_string_value(key));
-        if (d <= nearest) {
-            nearest = d;
+        if (d < best) {
+            best = d;
             (void)snprintf(near, sizeof near, "%s", jv_string_value(key));
         }
         jv_free(key);

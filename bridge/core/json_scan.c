@@ -161,7 +161,7 @@ INLINE bool check_string(struct cursor *c)
             continue;
         }
         do {
-            if (*c->p < 0x80 || !check_utf8(c))
+            if (!check_utf8(c)) /* a control character is none either */
                 return false;
         } while (c->p < c->end && *c->p >= 0x80);
     }
@@ -445,8 +445,6 @@ bool json_get(struct slice object, const char *name, struct slice *ret_value)
     size_t n = strlen(name);
     struct json_iter it = json_iter(object);
     struct slice key, value;
-    if (!it.is_object)
-        return false;
     while (json_next(&it, &key, &value)) {
         if (key.len == n + 2 && memcmp(key.p + 1, name, n) == 0) {
             if (ret_value)

@@ -144,7 +144,10 @@ static void bytes_that_are_no_utf8_become_replacement_characters(void **state)
     json_of("a\x80z", 3, "\"a\\ufffdz\"");
     json_of("\xc3", 1, "\"\\ufffd\"");
     json_of("\xe2\x82z", 3, "\"\\ufffd\\ufffdz\"");
+    json_of("\xc3\xa9", 1, "\"\\ufffd\""); /* what would complete it isn't part of it */
     json_of("\xc0\xaf", 2, "\"\\ufffd\\ufffd\"");
+    json_of("\xe0\x9f\xbf", 3, "\"\\ufffd\\ufffd\\ufffd\"");
+    json_of("\xf0\x8f\xbf\xbf", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
     json_of("\xed\xa0\x80", 3, "\"\\ufffd\\ufffd\\ufffd\"");
     json_of("\xf4\x90\x80\x80", 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\"");
     json_of("\xff\xfe", 2, "\"\\ufffd\\ufffd\"");

@@ -98,6 +98,7 @@ static void text_between_braces_is_no_name(void **state)
     (void)state;
     fails("score:{0.5 TO 0.6}", ERR_CONFIG,
           "{0.5 TO 0.6} at character 7 is no name: a literal { is written {{");
+    fails("score:{0.5}", ERR_CONFIG, "{0.5} at character 7 is no name: a literal { is written {{");
     fails("year:{2023 TO 2024}", ERR_CONFIG,
           "{2023 TO 2024} at character 6 is no name: a literal { is written {{");
     fails("{a {batch_id}", ERR_CONFIG, "{a {batch_id} at character 1 is no name: a literal { is written {{");
