@@ -93,7 +93,7 @@ static void set_msg(struct err *ret, enum err_class class, const struct http_req
 void http_error_status(struct err *ret, const struct http_request *r, int status, struct slice body,
                        const char *redirect, const char *secret)
 {
-    cleanup_buf struct buf text = buf_make(2 * HTTP_ERROR_BODY_MAX);
+    cleanup_buf struct buf text = buf_make((size_t)2 * HTTP_ERROR_BODY_MAX);
     cleanup_buf struct buf what = buf_make(sizeof ret->msg);
     if (!read_detail(body, &text)) {
         buf_clear(&text);

@@ -86,8 +86,6 @@ static int headers_ended(struct transfer *t)
     t->response.body.limit = body_limit(t);
     if (length <= 0 || !is_ok(status_of(t)))
         return 0;
-    if ((uint64_t)length > t->r.max_body_bytes)
-        return -1;
     return buf_reserve(&t->response.body, (size_t)length);
 }
 

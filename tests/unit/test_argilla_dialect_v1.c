@@ -420,15 +420,15 @@ static void test_metrics_have_a_time_out_of_their_own(void **state)
     struct bench b = {0};
     (void)state;
     fixture_start(&b.f, hold, NULL);
-    b.f.config.timeout_ms = 200;
-    b.f.config.metrics_timeout_ms = 500;
+    b.f.config.timeout_ms = 500;
+    b.f.config.metrics_timeout_ms = 1000;
     b.a = argilla_new(&b.f.config, b.f.engine);
     call(&b, COUNT);
-    assert_non_null(strstr(b.answer.err.msg, "timed out after 200 ms"));
-    call(&b, METRIC);
     assert_non_null(strstr(b.answer.err.msg, "timed out after 500 ms"));
+    call(&b, METRIC);
+    assert_non_null(strstr(b.answer.err.msg, "timed out after 1000 ms"));
     call(&b, SCAN);
-    assert_non_null(strstr(b.answer.err.msg, "timed out after 200 ms"));
+    assert_non_null(strstr(b.answer.err.msg, "timed out after 500 ms"));
     bench_end(&b);
 }
 

@@ -37,7 +37,7 @@ static void ask(struct script *s, struct outcome *ret)
 {
     struct fixture f;
     fixture_start(&f, answer, s);
-    (void)fixture_submit_limited(&f, "/api/x", NULL, "{\"q\":1}", 2000, 1000, ret);
+    (void)fixture_submit_limited(&f, "/api/x", NULL, "{\"q\":1}", 20000, 1000, ret);
     fixture_await(&f, ret);
     assert_null(strstr(ret->err.msg, FIXTURE_KEY));
     fixture_stop(&f);
@@ -65,7 +65,6 @@ static void test_a_request_carries_key_body_and_agent(void **state)
     assert_non_null(strstr(s.seen, "X-Argilla-Api-Key: " FIXTURE_KEY "\r\n"));
     assert_non_null(strstr(s.seen, "Content-Type: application/json\r\n"));
     assert_non_null(strstr(s.seen, "User-Agent: argilla-bridge/"));
-    assert_null(strcasestr(s.seen, "Expect:"));
     assert_non_null(strstr(s.seen, " {\"q\":1}"));
     outcome_release(&o);
 }
@@ -83,6 +82,24 @@ static void test_a_get_after_a_post_has_no_body(void **state)
     fixture_get(&f, "/api/b", &o);
     assert_int_equal(strncmp(s.seen, "GET /api/b ", 11), 0);
     assert_null(strcasestr(s.seen, "content-length"));
+    outcome_release(&o);
+    fixture_stop(&f);
+}
+
+static void test_a_large_body_is_sent_without_asking_first(void **state)
+{
+    enum { SIZE = 2 << 20 }; /* curl would ask above 1 MiB, and wait for a second */
+    cleanup_free char *body = xcalloc(1, SIZE + 1);
+    struct script s = {.status = 200};
+    struct fixture f;
+    struct outcome o;
+    (void)state;
+    memset(body, ' ', SIZE);
+    fixture_start(&f, answer, &s);
+    (void)fixture_submit(&f, "/api/x", NULL, body, &o);
+    fixture_await(&f, &o);
+    assert_int_equal(o.err.class, ERR_NONE);
+    assert_null(strcasestr(s.seen, "Expect:"));
     outcome_release(&o);
     fixture_stop(&f);
 }
@@ -186,6 +203,7 @@ static void test_retry_after_is_seconds_or_a_date_by_the_servers_clock(void **st
         {503, "Retry-After: Tue, 24 Nov 2020 21:44:33 GMT\r\nDate: Tue, 24 Nov 2020 21:44:03 GMT\r\n", 30000},
         {503, "Retry-After: Tue, 24 Nov 2020 21:44:33 GMT\r\n", 0}, /* gone by */
         {503, "Retry-After: 99999999999999999999\r\n", 3600000},
+        {503, "Retry-After: Tue, 24 Nov 2099 21:44:33 GMT\r\n", 3600000},
         {503, "Retry-After: -1\r\n", 0},
         {503, "Retry-After: soon\r\n", 0},
         {503, "", 0},
@@ -318,10 +336,10 @@ static void test_a_server_that_hangs_times_out(void **state)
     (void)state;
     fixture_start(&f, hold, NULL);
     int64_t from = clock_mono_ms();
-    (void)fixture_submit_limited(&f, "/api/x", NULL, NULL, 300, 0, &o);
+    (void)fixture_submit_limited(&f, "/api/x", NULL, NULL, 500, 0, &o);
     fixture_await(&f, &o);
-    assert_err(&o, ERR_RETRY, 0, "GET /api/x: timed out after 300 ms");
-    assert_in_range(clock_mono_ms() - from, 250, 5000); /* curl counts in whole milliseconds */
+    assert_err(&o, ERR_RETRY, 0, "GET /api/x: timed out after 500 ms");
+    assert_in_range(clock_mono_ms() - from, 450, 15000); /* curl counts in whole milliseconds */
     outcome_release(&o);
     fixture_stop(&f);
 }
@@ -346,10 +364,10 @@ static void test_an_answer_that_trickles_has_no_more_time_than_others(void **sta
     bool is_over = false;
     (void)state;
     fixture_start(&f, trickle, &is_over);
-    (void)fixture_submit_limited(&f, "/api/x", NULL, NULL, 400, 0, &o);
+    (void)fixture_submit_limited(&f, "/api/x", NULL, NULL, 800, 0, &o);
     fixture_await(&f, &o);
     __atomic_store_n(&is_over, true, __ATOMIC_SEQ_CST);
-    assert_err(&o, ERR_RETRY, 0, "GET /api/x: timed out after 400 ms");
+    assert_err(&o, ERR_RETRY, 0, "GET /api/x: timed out after 800 ms");
     assert_true(o.body.len > 0);
     outcome_release(&o);
     fixture_stop(&f);
@@ -383,6 +401,43 @@ static void test_a_refused_connection_says_so(void **state)
     outcome_release(&o);
     fixture_stop(&f);
     (void)close(fd);
+}
+
+/* A port of 127.0.0.1 that does not answer at all: its backlog is full, so that the kernel drops what comes.
+ */
+static int mute_port(int ret_fds[4])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    for (int i = 0; i < 4; i++)
+        ret_fds[i] = socket(AF_INET, SOCK_STREAM | (i ? SOCK_NONBLOCK : 0), 0);
+    assert_int_equal(bind(ret_fds[0], (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(listen(ret_fds[0], 0), 0);
+    assert_int_equal(getsockname(ret_fds[0], (struct sockaddr *)&a, &len), 0);
+    for (int i = 1; i < 4; i++)
+        (void)connect(ret_fds[i], (struct sockaddr *)&a, sizeof a);
+    return ntohs(a.sin_port);
+}
+
+static void test_a_connection_that_is_not_made_in_time_says_so(void **state)
+{
+    struct fixture f;
+    struct outcome o;
+    struct err e;
+    int fds[4];
+    (void)state;
+    cleanup_free char *url = xasprintf("http://127.0.0.1:%d", mute_port(fds));
+    fixture_start(&f, answer, NULL);
+    http_engine_free(f.engine);
+    f.config.url = url;
+    assert_int_equal(http_engine_new(&f.config, &f.engine, &e), 0);
+    (void)fixture_submit_limited(&f, "/api/x", NULL, NULL, 300, 0, &o);
+    fixture_await(&f, &o);
+    assert_err(&o, ERR_RETRY, 0, "GET /api/x: no connection after 300 ms");
+    outcome_release(&o);
+    fixture_stop(&f);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        (void)close(fds[i]);
 }
 
 static void test_tls_to_what_speaks_none_says_so(void **state)
@@ -428,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_request_carries_key_body_and_agent),
         cmocka_unit_test(test_a_get_after_a_post_has_no_body),
+        cmocka_unit_test(test_a_large_body_is_sent_without_asking_first),
         cmocka_unit_test(test_statuses_have_classes),
         cmocka_unit_test(test_an_error_names_request_status_and_what_argilla_says),
         cmocka_unit_test(test_an_error_without_a_body_is_its_status),
@@ -443,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_a_server_that_hangs_times_out),
         cmocka_unit_test(test_an_answer_that_trickles_has_no_more_time_than_others),
         cmocka_unit_test(test_a_refused_connection_says_so),
+        cmocka_unit_test(test_a_connection_that_is_not_made_in_time_says_so),
         cmocka_unit_test(test_tls_to_what_speaks_none_says_so),
         cmocka_unit_test(test_an_engine_needs_a_proper_url_and_key),
     };
