@@ -312,7 +312,6 @@ def test_scan_ends_while_every_record_is_written_back(kafka, argilla_url, argill
     writer = threading.Thread(target=write)
     text = config(kafka, argilla_url, [listener(long_reviews, topic, "page_size = 200;")])
     with Bridge(tmp_path, text) as bridge, Reader(kafka, topic, topic + ".runs") as reader:
-        reader.until(lambda r: r.of("batch"))
         writer.start()
         try:
             reader.until(lambda r: r.of("run"), timeout_s=120)
@@ -372,7 +371,7 @@ def test_missing_topic_is_its_listeners_error_only(kafka, argilla_url, reviews, 
 def test_ce_ids_stay_the_same_over_a_kill_and_are_new_after_a_reset(kafka, argilla_url, long_reviews, tmp_path):
     """Whoever goes on with a run gives its messages the ids that they would have had."""
     topic = name("topic")
-    text = config(kafka, argilla_url, [listener(long_reviews, topic, 'query = "metadata.batch_id:[0 TO 4]"; page_size = 25;', "ids")])
+    text = config(kafka, argilla_url, [listener(long_reviews, topic, 'query = "metadata.batch_id:[0 TO 4]"; page_size = 10;', "ids")])
     with Reader(kafka, topic, topic + ".runs") as reader:
         with Bridge(tmp_path, text) as bridge:
             reader.until(lambda r: len(r.of("batch")) >= 3)
@@ -381,7 +380,7 @@ def test_ce_ids_stay_the_same_over_a_kill_and_are_new_after_a_reset(kafka, argil
         with Bridge(tmp_path, text) as bridge:
             reader.until(lambda r: r.of("run"))
             assert bridge.stop() == 0
-        first = [f"ids.1.1.batch.{i}" for i in range(20)]
+        first = [f"ids.1.1.batch.{i}" for i in range(50)]
         assert [m.headers["ce_id"] for m in reader.of("batch")] == first
         assert the(reader.of("run")).headers["ce_id"] == "ids.1.1.run.end"
         assert Bridge(tmp_path, text).command("reset", "ids").returncode == 0
@@ -390,5 +389,5 @@ def test_ce_ids_stay_the_same_over_a_kill_and_are_new_after_a_reset(kafka, argil
             assert bridge.stop() == 0
         reader.to_end()
     found = [m.headers["ce_id"] for m in reader.of("batch")]
-    assert len(set(found)) == len(found) == 40
+    assert len(set(found)) == len(found) == 100
     assert reader.of("run")[1].headers["ce_id"] == "ids.2.2.run.end"
