@@ -121,6 +121,7 @@ struct owned {
     struct bridge *bridge;
     struct partition *partition;
     size_t n_listeners;
+    bool is_assigned; /* by the group, now; membership's own */
     bool is_wanted, is_open, has_job;
     unsigned attempts;
     int64_t next_try_ms;

@@ -11,10 +11,14 @@
 
 enum {
     POLL_MS = 100,
-    PING_EVERY_MS = 2000,
+    PING_EVERY_MS = 5000,
+    PING_DOWN_EVERY_MS = 1000,
+    PINGS_TO_BE_DOWN = 2,
     PING_MS = 1500,
     RETRY_FIRST_MS = 100,
     RETRY_MAX_MS = 5000,
+    STALL_MS = 3000, /* a round of the membership thread takes POLL_MS, and PING_MS at times */
+    TRUST_MS = 2000, /* the next heartbeat's answer has come by then: it is overdue, so it goes out at once */
     ORPHANS_TEXT_MAX = 4096
 };
 static const int64_t segment_bytes_max = 64
@@ -25,6 +29,14 @@ struct orphans {
     struct buf names;
 };
 
+/* Listeners of a partition that came back open were put off, if they were due in between. */
+static void post_owned(struct bridge *b)
+{
+    for (size_t i = 0; i < b->n_listeners; i++)
+        if (partition_is_owned(b->listeners[i].partition))
+            prober_post(&b->listeners[i], false);
+}
+
 /* On the membership thread, inside its poll. */
 static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settled)
 {
@@ -34,6 +46,7 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
     for (int i = 0; i < n && i < b->n_owned; i++) {
         struct owned *o = &b->owned[i];
         n_owned += is_owned[i];
+        o->is_assigned = is_owned[i];
         partition_set_owned(o->partition, is_owned[i]);
         if (is_settled) {
             o->is_wanted = is_owned[i] && o->n_listeners;
@@ -44,10 +57,7 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
     if (!is_settled)
         return;
     log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
-    /* those of a partition that came back open were put off, if they were due in between */
-    for (size_t i = 0; i < b->n_listeners; i++)
-        if (partition_is_owned(b->listeners[i].partition))
-            prober_post(&b->listeners[i], false);
+    post_owned(b);
 }
 
 /* Gives out the jobs that bring what is open to what is wanted. */
@@ -58,14 +68,18 @@ static void reconcile(struct bridge *b)
         struct owned *o = &b->owned[i];
         struct job *job = NULL;
         (void)pthread_mutex_lock(&b->mutex);
-        if (o->is_open && !partition_is_ready(o->partition) && partition_is_owned(o->partition))
-            o->is_open = false; /* closed itself: an open after a failure did not succeed */
+        bool has_closed_itself = /* an open after a failure did not succeed */
+            o->is_open && !partition_is_ready(o->partition) && partition_is_owned(o->partition);
+        if (has_closed_itself)
+            o->is_open = false;
         if (!o->has_job && o->is_wanted != o->is_open && (!o->is_wanted || now >= o->next_try_ms)) {
             job = &o->job;
             *job = (struct job){.kind = o->is_wanted ? JOB_OPEN : JOB_CLOSE, .owned = o};
             o->has_job = true;
         }
         (void)pthread_mutex_unlock(&b->mutex);
+        if (has_closed_itself)
+            log_info(b->log, "partition closed", KVI("partition", i));
         if (job)
             jobs_push(b, job);
     }
@@ -187,21 +201,56 @@ static int await_state_topic(struct bridge *b, struct err *e)
     return 0;
 }
 
-static void watch_kafka(struct bridge *b, int64_t *next_ms)
+struct watch {
+    int64_t next_ms;
+    int n_failed;
+};
+
+/* librdkafka tells a consumer nothing of brokers that are away: so somebody has to ask. One failure may be a
+ * moment's, two are an outage. */
+static void watch_kafka(struct bridge *b, struct watch *w)
 {
     struct err e;
     int64_t now = clock_mono_ms();
-    if (now < *next_ms || !atomic_load(&b->kafka_is_down))
+    if (now < w->next_ms)
         return;
-    *next_ms = now + PING_EVERY_MS;
-    if (kafka_admin_ping(b->admin, PING_MS, &e) == 0)
+    w->n_failed = kafka_admin_ping(b->admin, PING_MS, &e) ? w->n_failed + 1 : 0;
+    w->next_ms = clock_mono_ms() +
+                 (w->n_failed || atomic_load(&b->kafka_is_down) ? PING_DOWN_EVERY_MS : PING_EVERY_MS);
+    if (w->n_failed == 0)
         health_kafka(b, NULL);
+    else if (w->n_failed >= PINGS_TO_BE_DOWN)
+        health_kafka(b, &e);
+}
+
+struct stall {
+    int64_t last_ms, trust_ms; /* trust_ms 0: nothing to wait for */
+};
+
+/* A process that stood still (SIGSTOP, a machine without CPU) may have been taken for dead: its partitions
+ * have new owners, and nobody has told it yet. It must not fence those, as it would when it replaces a
+ * handle: so it owns nothing until the group had the time to say so. */
+static void distrust_after_stall(struct bridge *b, struct stall *s)
+{
+    int64_t now = clock_mono_ms(), stood_ms = now - s->last_ms;
+    bool trusts = s->trust_ms && now >= s->trust_ms;
+    s->last_ms = now;
+    if (stood_ms <= STALL_MS && !trusts)
+        return;
+    s->trust_ms = trusts && stood_ms <= STALL_MS ? 0 : now + TRUST_MS;
+    for (int i = 0; i < b->n_owned; i++)
+        partition_set_owned(b->owned[i].partition, !s->trust_ms && b->owned[i].is_assigned);
+    if (s->trust_ms)
+        log_warn(b->log, "stood still, asking the group what is still ours", KVI("ms", stood_ms));
+    else
+        post_owned(b);
 }
 
 static void serve(struct bridge *b, struct membership *m)
 {
     struct err e;
-    int64_t next_ping_ms = 0;
+    struct stall stall = {.last_ms = clock_mono_ms()};
+    struct watch watch = {0};
     while (!atomic_load(&b->is_stopping)) {
         if (membership_poll(m, POLL_MS, &e)) {
             if (e.class == ERR_FATAL) {
@@ -210,7 +259,8 @@ static void serve(struct bridge *b, struct membership *m)
             }
             health_kafka(b, &e);
         }
-        watch_kafka(b, &next_ping_ms);
+        distrust_after_stall(b, &stall);
+        watch_kafka(b, &watch);
         reconcile(b);
     }
 }

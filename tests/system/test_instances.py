@@ -155,7 +155,7 @@ def test_a_clean_stop_hands_over_at_once(kafka, argilla_url, datasets, tmp_path)
 
 
 def test_one_that_slept_publishes_nothing_as_the_old_owner(kafka, argilla_url, datasets, tmp_path):
-    fleet = Fleet(kafka, argilla_url, datasets, tmp_path)
+    fleet = Fleet(kafka, argilla_url, datasets, tmp_path, interval_s=0.3)
     naps = []
     with fleet.bridge() as a, fleet.bridge() as b, fleet.reader() as reader:
         share(a, b)
