@@ -28,6 +28,8 @@ static void start_fetch(struct run *r, const char *cursor)
     r->is_fetching = true;
     atomic_store(&l->scan_id, argilla_scan(l->bridge->argilla, &l->run_dataset, r->query, cursor, r->limit,
                                            argilla_wait_done, &r->wait));
+    if (atomic_load(&l->bridge->is_stopping)) /* the stop may have looked at scan_id before it was there */
+        http_cancel(l->bridge->http, atomic_load(&l->scan_id));
 }
 
 static struct scan_page *await_fetch(struct run *r, struct err *e)
