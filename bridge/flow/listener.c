@@ -10,12 +10,12 @@ enum {
         2048 /* key, headers and the record batch's own bytes, at most (names and ids are short) */
 };
 
-static int check_one(struct listener *l, const char *name, const char *cleanup_policy, int64_t *min_bytes,
-                     struct err *e)
+static int check_one(struct listener *l, const char *name, int partitions, const char *cleanup_policy,
+                     int64_t *min_bytes, struct err *e)
 {
     struct bridge *b = l->bridge;
     const struct topic_spec spec = {.name = name,
-                                    .partitions = l->config->topic_partitions,
+                                    .partitions = partitions,
                                     .replication_factor = b->config->bridge.topic_replication_factor,
                                     .cleanup_policy = cleanup_policy};
     struct topic_info info;
@@ -35,14 +35,15 @@ int listener_check_topics(struct listener *l, struct err *e)
     if (l->topics_checked_ms && now - l->topics_checked_ms < CHECK_EVERY_MS)
         return 0;
     int64_t bytes = kafka_message_max_bytes(l->bridge->config), value;
-    if ((l->config->query_records &&
-         check_one(l, l->config->topic, l->config->topic_cleanup_policy, &bytes, e)) ||
-        check_one(l, l->config->metrics_topic, "delete", &bytes, e)) {
+    const struct listener_config *c = l->config;
+    if ((c->query_records &&
+         check_one(l, c->topic, c->topic_partitions, c->topic_cleanup_policy, &bytes, e)) ||
+        check_one(l, c->metrics_topic, l->bridge->config->bridge.topic_partitions, "delete", &bytes, e)) {
         l->topics_checked_ms = 0;
         return -1;
     }
     value = bytes - MESSAGE_OVERHEAD < 1024 ? bytes / 2 : bytes - MESSAGE_OVERHEAD;
-    l->max_value_bytes = value < l->config->max_message_bytes ? value : l->config->max_message_bytes;
+    l->max_value_bytes = value < c->max_message_bytes ? value : c->max_message_bytes;
     l->topics_checked_ms = now;
     partition_limit_batch(l->partition, bytes);
     return 0;

@@ -46,6 +46,9 @@ struct message_kind {
     }
 static const struct message_kind kind_batch = MESSAGE_KIND("batch");
 static const struct message_kind kind_record = MESSAGE_KIND("record");
+/* a record that `project` has made into something else: its shape is the configuration's matter */
+static const struct message_kind kind_projection = {"record", "argilla-bridge.record",
+                                                    "urn:argilla-bridge:schema:projection:1"};
 static const struct message_kind kind_run = MESSAGE_KIND("run");
 
 /* The same whenever this run is published, from wherever it went on. `what` may be a record's id, which may
@@ -183,9 +186,11 @@ static void add_batches(const struct publish_run *r, struct publish_chunk *c, co
 static void add_records(const struct publish_run *r, struct publish_chunk *c, const struct slice *records,
                         const struct slice *ids, size_t n)
 {
+    const struct listener_config *l = r->listener->config;
+    const struct message_kind *kind = l->project ? &kind_projection : &kind_record;
     for (size_t i = 0; i < n; i++) {
         struct slice id = id_text(c, ids[i]);
-        struct kafka_message *m = add_message(r, c, &kind_record, r->listener->config->topic, id, id);
+        struct kafka_message *m = add_message(r, c, kind, l->topic, id, id);
         m->key = id;
         m->value = records[i];
     }

@@ -42,10 +42,11 @@ def _message_errors(m):
     wrong = errors("headers", m.headers)
     if wrong:
         return wrong
-    if m.type not in validators:
-        return [f"no schema for {m.type}"]
-    wrong = errors(m.type, m.value)
-    expected = {"ce_dataschema": f"{PREFIX}{m.type}:1"}
+    kind = m.headers["ce_dataschema"].removeprefix(PREFIX).removesuffix(":1")
+    if kind != m.type and (m.type, kind) != ("record", "projection"):
+        return [f"ce_dataschema is {m.headers['ce_dataschema']!r} for a {m.type}"]
+    wrong = errors(kind, m.value)
+    expected = {}
     if m.type == "record":
         expected["ce_subject"] = m.key
     elif not wrong:

@@ -27,7 +27,7 @@ def test_bad_example_is_refused(path):
 def test_schema_is_named_after_its_file_and_has_examples(kind):
     schema = schemas_check.validators[kind].schema
     assert schema["$id"] == f"{schemas_check.PREFIX}{kind}:1"
-    for folder in ("good", "bad"):
+    for folder in ("good", "bad") if schema.keys() - {"$schema", "$id", "title", "description"} else ("good",):
         assert any(p.stem.startswith(kind + "-") for p in examples(folder)), f"no {folder} example of {kind}"
 
 
