@@ -42,8 +42,8 @@ void health_listener(struct listener *l, const struct err *e)
         free(TAKE_PTR(l->told));
         return;
     }
-    if (l->told && strcmp(l->told, e->msg) == 0)
-        return;
+    if (atomic_load(&b->is_stopping) || (l->told && strcmp(l->told, e->msg) == 0))
+        return; /* a stop cancels what is under way: that is no failure */
     /* a server that is away was already said, once, for all of its listeners */
     bool is_said = e->class == ERR_RETRY && e->http_status == 0 &&
                    (atomic_load(&b->argilla_is_down) || atomic_load(&b->kafka_is_down));
