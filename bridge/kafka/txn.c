@@ -224,12 +224,13 @@ int txn_flush(struct txn *t, const atomic_bool *keep_going, struct err *e)
     char text[256];
     /* Once one has failed there is nothing to wait for: those behind it in its partition would be repeated
      * until message.timeout.ms, and then look as if they had failed by themselves. */
-    while (!t->has_failed_delivery && rd_kafka_flush(t->rk, FLUSH_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
-        if (rd_kafka_fatal_error(t->rk, text, sizeof text))
-            return err_set(e, ERR_FATAL, "flush: %s", text);
+    while (!t->has_failed_delivery && !rd_kafka_fatal_error(t->rk, text, sizeof text) &&
+           rd_kafka_flush(t->rk, FLUSH_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
         if (!atomic_load(keep_going))
             return err_set(e, ERR_RETRY, "flush: no longer wanted");
     }
+    if (rd_kafka_fatal_error(t->rk, text, sizeof text))
+        return err_set(e, ERR_FATAL, "flush: %s", text);
     if (t->has_failed_delivery)
         return err_set(e, ERR_ABORT_TXN, "flush: a delivery failed");
     return 0;
