@@ -112,7 +112,8 @@ const char *cfg_get_string(struct cfg *c, const config_setting_t *s)
 void cfg_check_jq(struct cfg *c, const config_setting_t *at, const char *name, const char *program)
 {
     struct err e = {0};
-    if (c->exprs && expr_check(c->exprs, program, &e))
+    bool is_project = strcmp(name, "project") == 0; /* its input is a record: it has other names */
+    if (c->exprs && (is_project ? expr_check_project : expr_check)(c->exprs, program, &e))
         cfg_error(c, at, "%s: %s", name, e.msg);
 }
 

@@ -6,14 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The nearest of some names: `struct near n = {.name = "kafak"}; near_try(&n, "kafka"); n.best`. Letters left
- * out, added, changed or swapped count one each; a name may be off by one letter in four, at most 3. A long
- * candidate that contains `name` is taken when nothing is nearer. */
-struct near {
-    const char *name, *best; /* best: a candidate that was tried, or NULL */
-    size_t distance;
-};
-void near_try(struct near *n, const char *candidate);
+#include "near.h"
 
 /* Letters, digits and what stands in `more`, 1..max bytes. */
 bool text_is_word(const char *s, const char *more, size_t max);

@@ -7,6 +7,7 @@
 
 #include "expr_program.h"
 #include "json_scan.h"
+#include "near.h"
 
 /* Integers below this have a double of their own; 2^53 itself is also what 2^53 + 1 becomes. */
 #define EXACT_END 9007199254740992.0
@@ -61,49 +62,20 @@ static int append(struct buf *ret, struct slice text, struct err *e)
 
 /* ---- update_query_params ---- */
 
-enum { PARAMS_MAX = 1 << 20, NAME_MAX_NEAR = 64 };
-
-/* Letters left out, added or changed between two names, whatever their case. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[NAME_MAX_NEAR + 1], la = strlen(a), lb = strlen(b);
-    if (la > NAME_MAX_NEAR || lb > NAME_MAX_NEAR)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
+enum { PARAMS_MAX = 1 << 20 };
 
 /* A name that wasn't there before: most likely a slip of the one that was meant. */
 static int refuse_new_name(const char *name, jv old, struct err *e)
 {
-    char near[NAME_MAX_NEAR + 1] = "";
-    size_t best = (strlen(name) + 1) / 3 + 1; /* one letter in three may be wrong */
+    struct near near = {.name = name};
     jv_object_foreach(old, key, value)
     {
-        size_t d = edit_distance(name, jv_string_value(key));
-        if (d < best) {
-            best = d;
-            (void)snprintf(near, sizeof near, "%s", jv_string_value(key));
-        }
+        near_try(&near, jv_string_value(key)); /* `old` keeps the string */
         jv_free(key);
         jv_free(value);
     }
     return err_set(e, ERR_BAD_INPUT, "query_params has got a new name `%.64s`%s%s%s", name,
-                   near[0] ? ": did you mean `" : "", near, near[0] ? "`?" : "");
+                   near.best ? ": did you mean `" : "", near.best ? near.best : "", near.best ? "`?" : "");
 }
 
 static int check_names(jv old, jv new, struct err *e)

@@ -32,19 +32,22 @@ static void start_fetch(struct run *r, const char *cursor)
         http_cancel(l->bridge->http, atomic_load(&l->scan_id));
 }
 
-static struct scan_page *await_fetch(struct run *r, struct err *e)
+static struct scan_page *await_answer(struct run *r, struct err *e)
 {
-    struct listener *l = r->p.listener;
     struct argilla_answer a;
     argilla_wait(&r->wait, &a);
     r->is_fetching = false;
-    atomic_store(&l->scan_id, 0);
-    health_argilla(l->bridge, a.err.class ? &a.err : NULL);
-    if (a.err.class) {
+    atomic_store(&r->p.listener->scan_id, 0);
+    if (a.err.class)
         *e = a.err;
-        return NULL;
-    }
-    return a.page;
+    return a.err.class ? NULL : a.page;
+}
+
+static struct scan_page *await_fetch(struct run *r, struct err *e)
+{
+    struct scan_page *page = await_answer(r, e);
+    health_argilla(r->p.listener->bridge, page ? NULL : e);
+    return page;
 }
 
 /* A page that is over max_page_bytes is asked for again in halves, down to one record. */
@@ -72,7 +75,7 @@ static void run_free(struct run *r)
         if (!atomic_load(
                 &l->bridge->prober_must_end)) /* afterwards the engine is gone, and has answered all */
             http_cancel(l->bridge->http, atomic_load(&l->scan_id));
-        late = await_fetch(r, &ignored);
+        late = await_answer(r, &ignored); /* cancelled by us: says nothing of the server */
         scan_page_free(late);
     }
     scan_page_free(r->page);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "buf.h"
+#include "near.h"
 
 struct default_property {
     const char *name, *value;
@@ -63,46 +64,18 @@ int kafka_property_check(enum kafka_role role, const char *name, const char *val
     return 0;
 }
 
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { MAX = 64 };
-    size_t la = strlen(a), lb = strlen(b), row[MAX + 1];
-    if (la > MAX || lb > MAX)
-        return MAX;
-    for (size_t j = 0; j <= lb; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[lb];
-}
-
 const char *kafka_property_nearest(const char *name)
 {
     static _Thread_local char nearest[128];
     char dotted[128];
-    size_t n = 0, best = 4;
+    size_t n = 0;
     to_dots(name, dotted, sizeof dotted);
-    nearest[0] = '\0';
+    struct near near = {.name = dotted};
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     const char **all = rd_kafka_conf_dump(conf, &n);
-    for (size_t i = 0; i + 1 < n; i += 2) {
-        size_t d = edit_distance(dotted, all[i]);
-        if (d < best) {
-            best = d;
-            (void)snprintf(nearest, sizeof nearest, "%s", all[i]);
-        }
-    }
+    for (size_t i = 0; i + 1 < n; i += 2)
+        near_try(&near, all[i]);
+    (void)snprintf(nearest, sizeof nearest, "%s", near.best ? near.best : "");
     rd_kafka_conf_dump_free(all, n);
     rd_kafka_conf_destroy(conf);
     return nearest[0] ? nearest : NULL;

@@ -117,7 +117,7 @@ static void a_slip_in_a_name_is_told_with_the_name_that_was_meant(void **state)
     update_fails(state, "ctx.query_params.BATCH_ID += 1", CTX("{\"batch_id\":0}"),
                  "query_params has got a new name `BATCH_ID`: did you mean `batch_id`?");
     update_fails(state, "ctx.query_params.batch += 1", CTX("{\"batch_id\":0}"),
-                 "query_params has got a new name `batch`");
+                 "query_params has got a new name `batch`: did you mean `batch_id`?");
     update_fails(state, "ctx.query_params.batch_i += 1", CTX("{\"batch_no\":0,\"batch_id\":0}"),
                  "query_params has got a new name `batch_i`: did you mean `batch_id`?");
     update_fails(state, "ctx.query_params.page += 1", CTX("{\"batch_id\":0}"),
