@@ -72,7 +72,9 @@ static void reconcile(struct bridge *b)
             o->is_open && !partition_is_ready(o->partition) && partition_is_owned(o->partition);
         if (has_closed_itself)
             o->is_open = false;
-        if (!o->has_job && o->is_wanted != o->is_open && (!o->is_wanted || now >= o->next_try_ms)) {
+        /* between a revocation and the next assignment nothing is ours to open */
+        bool may_open = now >= o->next_try_ms && partition_is_owned(o->partition);
+        if (!o->has_job && o->is_wanted != o->is_open && (!o->is_wanted || may_open)) {
             job = &o->job;
             *job = (struct job){.kind = o->is_wanted ? JOB_OPEN : JOB_CLOSE, .owned = o};
             o->has_job = true;
