@@ -4,6 +4,8 @@
 
 #include "json_scan.h"
 
+enum { ANNOTATED_EVERY = 4 };
+
 /* splitmix64's finalizer: well mixed bits of (seed, index). */
 static uint64_t mix(uint64_t seed, uint64_t index)
 {
@@ -86,7 +88,7 @@ static void text_part(struct maker *m)
     buf_addstr(m->b, m->g->task == TOKEN_CLASSIFICATION ? "\"Peter lives in Paris as number " : "\"record ");
     add_u64(m->b, m->index);
     buf_addstr(m->b, m->is_good ? " is good" : " is bad");
-    buf_add(m->b, m->g->filler, m->g->fill);
+    buf_add(m->b, m->g->filler, m->g->fill[m->index % ANNOTATED_EVERY == 0]);
     buf_addch(m->b, '"');
     token(m, F_TEXT, start);
 }
@@ -172,11 +174,11 @@ static void fixed_parts(struct maker *m, bool is_annotated)
 void gen_doc(const struct gen *g, uint64_t index, struct buf *scratch, struct doc *ret)
 {
     uint64_t bits = mix(g->seed, index);
-    bool is_annotated = index % 4 == 0;
+    bool is_annotated = index % ANNOTATED_EVERY == 0;
     struct maker m = {g, scratch, ret, index, bits & 1, (bits >> 1 & 7) != 0};
     *ret = (struct doc){.stamp_us = gen_stamp(g, index)};
     buf_clear(scratch);
-    (void)buf_reserve(scratch, 2048 + 6 * g->fill); /* nothing moves from here on */
+    (void)buf_reserve(scratch, 2048 + 6 * (g->fill[0] + g->fill[1])); /* nothing moves from here on */
     fixed_parts(&m, is_annotated);
     text_part(&m);
     annotations_part(&m, is_annotated);
@@ -192,25 +194,33 @@ void gen_doc(const struct gen *g, uint64_t index, struct buf *scratch, struct do
     }
 }
 
-void gen_init(struct gen *g, enum task task, uint64_t n, size_t record_bytes, uint64_t batch, uint64_t seed,
-              int64_t now_us)
+/* How much text record `index` lacks to be `record_bytes` long. */
+static size_t missing_text(const struct gen *g, uint64_t index, size_t record_bytes)
 {
-    *g = (struct gen){.task = task, .n = n, .seed = seed, .batch = batch ? batch : 100};
-    g->base_us = now_us - (int64_t)(n / GEN_BULK + 1) * 1000;
     cleanup_buf struct buf scratch = buf_make(8 * GEN_MAX_RECORD_BYTES),
                            record = buf_make(8 * GEN_MAX_RECORD_BYTES);
     struct doc d;
-    g->filler = make_filler(0);
-    gen_doc(g, n / 2, &scratch, &d);
-    doc_write_scan(&d, task, &record);
+    gen_doc(g, index, &scratch, &d);
+    doc_write_scan(&d, g->task, &record);
     if (record_bytes <= record.len)
-        return;
+        return 0;
     size_t missing = record_bytes - record.len;
     /* the text stands twice in a text classification's record, and its words once more, as tokens, in the
      * other */
-    g->fill = task == TEXT2TEXT ? missing : task == TEXT_CLASSIFICATION ? missing / 2 : missing * 10 / 24;
+    return g->task == TEXT2TEXT ? missing : g->task == TEXT_CLASSIFICATION ? missing / 2 : missing * 10 / 24;
+}
+
+void gen_init(struct gen *g, enum task task, uint64_t n, size_t record_bytes, uint64_t batch, uint64_t seed,
+              int64_t now_us)
+{
+    *g = (struct gen){
+        .task = task, .n = n, .seed = seed, .batch = batch ? batch : 100, .filler = make_filler(0)};
+    g->base_us = now_us - (int64_t)(n / GEN_BULK + 1) * 1000;
+    uint64_t annotated = n / 2 / ANNOTATED_EVERY * ANNOTATED_EVERY;
+    size_t fill[2] = {missing_text(g, annotated + 1, record_bytes), missing_text(g, annotated, record_bytes)};
+    memcpy(g->fill, fill, sizeof fill);
     free(g->filler);
-    g->filler = make_filler(g->fill);
+    g->filler = make_filler(fill[0] > fill[1] ? fill[0] : fill[1]);
 }
 
 void gen_release(struct gen *g)

@@ -14,8 +14,8 @@ struct gen {
     uint64_t n, seed;
     uint64_t batch;  /* records of one metadata.batch_id */
     int64_t base_us; /* the first record's last_updated */
-    size_t fill;     /* bytes of text to add, so that a record has its size */
-    char *filler;    /* words, at least `fill` long */
+    size_t fill[2];  /* bytes of text to add, so that a record has its size: without annotation, with */
+    char *filler;    /* words, enough for either */
 };
 
 /* `record_bytes` 0: as they come. gen_release frees the filler. */

@@ -2,49 +2,27 @@
 beside it. A test that holds for one only is the simulator's mistake (or a change of Argilla's)."""
 
 import json
-import os
 import re
-import signal
-import subprocess
+import sys
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 import pytest
 import requests
 from harness import ROOT, Argilla, eventually, name
 
-SIM = Path(os.environ.get("SIM_BINARY", ROOT / "build/dev/tests/sim/argilla-sim"))
+sys.path.append(str(ROOT / "tests/sim"))
+
+from simulator import Sim  # noqa: E402
+
 TASKS = ["TextClassification", "TokenClassification", "Text2Text"]
 BY_ID = [{"id": "id", "order": "asc"}]
 BY_STAMP = [{"id": "last_updated", "order": "asc"}, *BY_ID]
 
 
-class Sim:
-    """The simulator, on a port of its own."""
-
-    def __init__(self, dir, *options):
-        self.ready = Path(dir) / "ready"
-        self.process = subprocess.Popen([str(SIM), "--port", "0", "--ready-file", str(self.ready), *options], stdout=subprocess.DEVNULL)
-        eventually(lambda: self.ready.exists() or self.process.poll() is not None, 10, "the simulator")
-        assert self.process.poll() is None
-        self.env = dict(word.split("=", 1) for word in self.ready.read_text().split()[1:])
-        self.url = self.env["ARGILLA1_URL"]
-
-    def control(self, what, body=None, method=None):
-        r = requests.request(method or ("GET" if body is None else "POST"), f"{self.url}/_sim/{what}", json=body, timeout=30)
-        assert r.ok, r.text
-        return r.json()
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(10)
-
-
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory):
-    sim = Sim(tmp_path_factory.mktemp("sim"))
-    yield sim
-    assert sim.stop() == 0
+    with Sim(tmp_path_factory.mktemp("sim")) as sim:
+        yield sim
 
 
 @pytest.fixture(scope="module", params=["simulator", "argilla"])
