@@ -225,6 +225,8 @@ int cli_main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(commands[i].name, c.command) != 0)
             continue;
+        if (c.force && commands[i].run != do_once)
+            return usage_error("%s", "--force goes with once");
         if (commands[i].has_listener && optind >= argc)
             return usage_error("%s needs the name of a listener", c.command);
         if (commands[i].has_listener)

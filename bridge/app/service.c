@@ -116,6 +116,8 @@ int service_once(const struct config *config, struct log *log, const char *liste
         .once_listener = listener, .force = force, .on_progress = show_progress, .arg = &progress};
     struct err e, why;
     enum once_result once;
+    if (progress.is_terminal && log->level > LOG_LEVEL_WARN)
+        log->level = LOG_LEVEL_WARN; /* lines would break the bar */
     if (live(config, log, &options, &once, &why, &e)) {
         fprintf(stderr, "argilla-bridge: %s\n", e.msg);
         return exit_code_of(&e);

@@ -24,6 +24,22 @@ int offline_service_runs(const struct config *config, bool *ret, struct err *e)
     return 0;
 }
 
+/* Nothing to do is told at once: the group would never assign a partition of a topic that isn't there. */
+static int need_state_topic(const struct config *config, struct err *e)
+{
+    struct kafka_admin *admin;
+    struct topic_info info;
+    struct topic_spec spec = {.name = config->bridge.state_topic};
+    if (kafka_admin_new(config, &admin, e))
+        return -1;
+    int rc = kafka_admin_topic(admin, &spec, false, &info, e);
+    kafka_admin_free(admin);
+    if (rc && e->class == ERR_CONFIG)
+        return err_set(e, ERR_BAD_INPUT, "topic %s does not exist: no listener has run yet",
+                       config->bridge.state_topic);
+    return rc;
+}
+
 struct owner {
     struct partition *partition;
     struct membership *membership;
@@ -49,6 +65,8 @@ static int owner_init(struct owner *o, const struct config *config, const char *
 {
     int id = state_partition_of(listener, config->bridge.state_partitions);
     int64_t deadline = clock_mono_ms() + JOIN_MS;
+    if (need_state_topic(config, e))
+        return -1;
     *o = (struct owner){.partition = partition_new(config, id, NULL)};
     if (membership_new(config, on_assignment, o, &o->membership, e))
         goto fail;

@@ -8,7 +8,7 @@
 #include "clock.h"
 
 enum {
-    CALL_MS = 5000, /* init, commit, abort: one call; -1 could not be interrupted by a stop */
+    CALL_MS = 2000, /* init, commit, abort: one call, repeated; a stop waits so long at most */
     METADATA_MS = 2000,
     FLUSH_SLICE_MS = 50, /* a failed delivery is noticed so late at most */
     QUEUE_FULL_MS = 100,
