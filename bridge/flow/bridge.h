@@ -95,6 +95,8 @@ struct listener {
     struct dataset_ref dataset; /* workspace NULL: to be found */
     struct probe *probe;
     struct backoff backoff;
+    enum err_class told_class; /* of `told` */
+    int told_status;
     char *told; /* the failure that is known to the log, NULL when well */
     bool told_file_won;
 

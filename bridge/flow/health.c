@@ -42,8 +42,11 @@ void health_listener(struct listener *l, const struct err *e)
         free(TAKE_PTR(l->told));
         return;
     }
-    if (atomic_load(&b->is_stopping) || (l->told && strcmp(l->told, e->msg) == 0))
-        return; /* a stop cancels what is under way: that is no failure */
+    /* what passes by itself may be worded differently at each attempt: that is no change of state */
+    bool is_told = l->told && l->told_class == e->class && l->told_status == e->http_status &&
+                   (e->class == ERR_RETRY || strcmp(l->told, e->msg) == 0);
+    if (is_told || atomic_load(&b->is_stopping)) /* a stop cancels what is under way: no failure */
+        return;
     /* a server that is away was already said, once, for all of its listeners */
     bool is_said = e->class == ERR_RETRY && e->http_status == 0 &&
                    (atomic_load(&b->argilla_is_down) || atomic_load(&b->kafka_is_down));
@@ -52,4 +55,6 @@ void health_listener(struct listener *l, const struct err *e)
            KV("listener", l->config->name), KV("class", err_class_name(e->class)), KV("error", e->msg));
     free(l->told);
     l->told = xstrdup(e->msg);
+    l->told_class = e->class;
+    l->told_status = e->http_status;
 }

@@ -13,7 +13,8 @@ enum {
     READ_IDLE_MS = 10000,
     GROUP_BYTES = 16 << 20, /* a transaction takes more chunks only below this */
     GROUP_MESSAGES = 50000, /* and this: queue.buffering.max.messages is 100,000 */
-    ATTEMPTS = 3, /* transactions that fail with nobody to blame, before the chunks are given back */
+    ATTEMPTS = 3,      /* transactions that fail with nobody to blame, before the chunks are given back */
+    PATIENCE_MS = 700, /* deliveries take milliseconds; after this, topics are looked at */
     STATE_FORMAT = 1
 };
 static const char header_key[] = "header";
@@ -270,6 +271,18 @@ static int produce_chunk(struct partition *p, struct chunk *c, struct err *e)
     return 0;
 }
 
+/* Deliveries that take long: is it because a topic is gone? Its neighbours shall not wait for
+ * message.timeout.ms. */
+static bool blame_deleted_topics(struct partition *p, struct chunk *chunks)
+{
+    bool any = false;
+    for (struct chunk *c = chunks; c; c = c->next)
+        for (size_t i = 0; i < c->n_messages && c->err.class == ERR_NONE; i++)
+            if (i == 0 || c->messages[i].topic != c->messages[i - 1].topic)
+                any |= txn_topic_is_gone(p->txn, c->messages[i].topic, &c->err);
+    return any;
+}
+
 static int produce_all(struct partition *p, struct chunk *chunks, bool with_header, struct err *e)
 {
     char header[64];
@@ -280,7 +293,11 @@ static int produce_all(struct partition *p, struct chunk *chunks, bool with_head
         if (produce_chunk(p, c, e))
             return -1;
     /* `header` and the chunks are read by librdkafka until the last delivery report */
-    return txn_flush(p->txn, &p->owned, e);
+    int rc;
+    while ((rc = txn_flush(p->txn, PATIENCE_MS, &p->owned, e)) > 0)
+        if (blame_deleted_topics(p, chunks))
+            return err_set(e, ERR_ABORT_TXN, "a topic has been deleted");
+    return rc;
 }
 
 /* Topics that this handle doesn't know yet, before begin: a bad one is its listener's trouble, not its

@@ -141,19 +141,38 @@ void txn_close(struct txn *t)
     free(t);
 }
 
-int txn_know_topic(struct txn *t, const char *topic, struct err *e)
+/* What the broker says of the topic: 0 and its answer, or -1 when it can't be asked. */
+static int ask_topic(struct txn *t, const char *topic, rd_kafka_resp_err_t *ret, struct err *e)
 {
-    for (size_t i = 0; i < t->n_known_topics; i++)
-        if (strcmp(t->known_topics[i], topic) == 0)
-            return 0;
     const struct rd_kafka_metadata *md;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(t->rk, topic, NULL);
     rd_kafka_resp_err_t err = rd_kafka_metadata(t->rk, 0, rkt, &md, METADATA_MS);
     rd_kafka_topic_destroy(rkt);
     if (err)
         return kafka_err(e, "metadata", err);
-    err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+    *ret = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
     rd_kafka_metadata_destroy(md);
+    return 0;
+}
+
+bool txn_topic_is_gone(struct txn *t, const char *topic, struct err *e)
+{
+    rd_kafka_resp_err_t err;
+    struct err ignored;
+    if (ask_topic(t, topic, &err, &ignored) || err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return false;
+    (void)err_set(e, ERR_RETRY, "topic %s has been deleted", topic);
+    return true;
+}
+
+int txn_know_topic(struct txn *t, const char *topic, struct err *e)
+{
+    rd_kafka_resp_err_t err;
+    for (size_t i = 0; i < t->n_known_topics; i++)
+        if (strcmp(t->known_topics[i], topic) == 0)
+            return 0;
+    if (ask_topic(t, topic, &err, e))
+        return -1;
     if (err) {
         (void)kafka_err(e, "metadata", err);
         return err_wrap(e, "topic %s", topic);
@@ -219,15 +238,18 @@ int txn_produce(struct txn *t, const struct kafka_message *m, int partition, str
     }
 }
 
-int txn_flush(struct txn *t, const atomic_bool *keep_going, struct err *e)
+int txn_flush(struct txn *t, int patience_ms, const atomic_bool *keep_going, struct err *e)
 {
     char text[256];
+    int64_t until_ms = clock_mono_ms() + patience_ms;
     /* Once one has failed there is nothing to wait for: those behind it in its partition would be repeated
      * until message.timeout.ms, and then look as if they had failed by themselves. */
     while (!t->has_failed_delivery && !rd_kafka_fatal_error(t->rk, text, sizeof text) &&
            rd_kafka_flush(t->rk, FLUSH_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
         if (!atomic_load(keep_going))
             return err_set(e, ERR_RETRY, "flush: no longer wanted");
+        if (clock_mono_ms() > until_ms)
+            return 1;
     }
     if (rd_kafka_fatal_error(t->rk, text, sizeof text))
         return err_set(e, ERR_FATAL, "flush: %s", text);
