@@ -194,7 +194,7 @@ static int await_state_topic(struct bridge *b, struct err *e)
                        "hash of its "
                        "name, so they must agree; set it to %d or use another state_topic",
                        c->state_topic, info.partitions, c->state_partitions, info.partitions);
-    if (!info.is_compacted)
+    if (info.has_config && !info.is_compacted)
         log_warn(b->log, "the state topic is not compacted", KV("topic", c->state_topic));
     if (info.segment_bytes > segment_bytes_max)
         log_warn(b->log, "the state topic has large segments: a restore takes long",

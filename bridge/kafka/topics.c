@@ -180,6 +180,7 @@ static int read_description(rd_kafka_event_t *ev, struct topic_info *info, struc
     if (err)
         return kafka_err(e, "describe topic", err);
     const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(all[0], &n_entries);
+    info->has_config = true;
     for (size_t i = 0; entries && i < n_entries; i++)
         read_entry(entries[i], info);
     return 0;

@@ -19,6 +19,7 @@ struct topic_spec {
 struct topic_info {
     int partitions;
     int64_t max_message_bytes;
+    bool has_config; /* the broker told: without the right to ask, what follows is unknown */
     bool is_compacted;
     int64_t segment_bytes; /* 0 when the broker doesn't tell */
 };
