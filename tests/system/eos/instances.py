@@ -72,7 +72,8 @@ class Instance:
         return self.ended(seconds)
 
     def ended(self, seconds=60, status=0):
-        assert self.process.wait(seconds) == status, self.log
+        code = self.process.wait(seconds)
+        assert code == status, f"ended with {code}:\n" + "".join(self.log.read_text().splitlines(True)[-30:])
         self._reader.join(10)
         end = [m for m in self.found(r"^end (.*)")]
         return {k: int(v) for k, v in (pair.split("=") for pair in end[-1][1].split())} if end else {}
