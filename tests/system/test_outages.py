@@ -221,7 +221,7 @@ def test_opensearch_away(kafka, own_argilla, own_client, own_dataset, tmp_path):
             case.bridge.await_event("listener failing", timeout_s=30)
             time.sleep(15)  # the outage itself
             assert own_client.call("GET", "/api/me", ok=False).ok, "Argilla itself answers"
-            case.assert_quiet(since, at_most=2 * len(case.names))
+            case.assert_quiet(since, at_most=len(case.names))
         finally:
             opensearch.up()
         case.runs_on(timeout_s=90)
