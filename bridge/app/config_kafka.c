@@ -18,6 +18,7 @@ static const struct config_kafka_owned owned[] = {
     {"group.id", "it is `bridge.group_id`"},
     {"group.instance.id", "it is `bridge.instance_id`"},
     {"partition.assignment.strategy", "it is range: assignments are taken whole"},
+    {"socket.max.fails", "a connection that lost a request is closed, so that it shows"},
     {"isolation.level", "state is read committed, always"},
     {"enable.auto.commit", "the bridge commits no offsets: progress is kept in the state topic"},
     {"auto.commit.enable", "the bridge commits no offsets: progress is kept in the state topic"},

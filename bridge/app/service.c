@@ -12,6 +12,7 @@
 struct signals {
     sigset_t set;
     struct bridge *bridge;
+    atomic_bool is_ending;
     pthread_t thread;
 };
 
@@ -20,7 +21,8 @@ static void *signals_main(void *arg)
     struct signals *s = arg;
     for (int n_stops = 0;;) {
         int sig = 0;
-        if (sigwait(&s->set, &sig) || sig == SIGUSR2) /* SIGUSR2: ours, the end of this thread */
+        if (sigwait(&s->set, &sig) ||
+            atomic_load(&s->is_ending)) /* SIGUSR2 wakes it then; from others it means nothing */
             return NULL;
         if (sig == SIGTERM || sig == SIGINT)
             bridge_stop(s->bridge, n_stops++ > 0);
@@ -55,6 +57,7 @@ static int live(const struct config *config, struct log *log, const struct bridg
     if (bridge_start(s.bridge, &start_err))
         bridge_fail(s.bridge, &start_err);
     rc = bridge_wait(s.bridge, e);
+    atomic_store(&s.is_ending, true);
     (void)pthread_kill(s.thread, SIGUSR2);
     (void)pthread_join(s.thread, NULL);
     *ret_once = bridge_once_result(s.bridge, ret_why);

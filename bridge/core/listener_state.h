@@ -1,8 +1,10 @@
 /* What is durable about a listener, as it stands in the state partition: JSON values under three keys.
- *   listener/NAME  generation, number of the last run, query_params, the ctx of the last run that completed
- *   ctx/NAME       of the run in progress: its frozen ctx and the query_params that follow it; written once a
- * run run/NAME       of the run in progress: cursor and counts; written with each chunk A run that fits into
- * one chunk never writes the latter two. Pure; any thread. */
+ *
+ * - listener/NAME: generation, number of the last run, query_params, the ctx of the last run that completed.
+ * - ctx/NAME: of the run in progress, its frozen ctx and the query_params that follow it; written once a run.
+ * - run/NAME: of the run in progress, cursor and counts; written with each chunk.
+ *
+ * A run that fits into one chunk never writes the latter two. Pure; any thread. */
 #ifndef AB_CORE_LISTENER_STATE_H
 #define AB_CORE_LISTENER_STATE_H
 

@@ -96,12 +96,39 @@ int bridge_start(struct bridge *b, struct err *e)
 void bridge_stop(struct bridge *b, bool fast)
 {
     atomic_store(&b->is_stopping, true);
+    if (fast)
+        atomic_store(&b->is_stopping_fast, true);
     for (int i = 0; fast && i < b->n_owned; i++)
         partition_set_owned(b->owned[i].partition, false);
     (void)pthread_mutex_lock(&b->mutex);
     (void)pthread_cond_broadcast(&b->stopped);
     (void)pthread_mutex_unlock(&b->mutex);
     http_engine_wake(b->http);
+}
+
+bool bridge_wait_for_stop(struct bridge *b, int64_t ms)
+{
+    struct timespec until = clock_deadline(ms);
+    (void)pthread_mutex_lock(&b->mutex);
+    while (!atomic_load(&b->is_stopping))
+        if (pthread_cond_clockwait(&b->stopped, &b->mutex, CLOCK_MONOTONIC, &until))
+            break;
+    (void)pthread_mutex_unlock(&b->mutex);
+    return atomic_load(&b->is_stopping);
+}
+
+void bridge_end_once(struct bridge *b, enum once_result result, const struct err *why)
+{
+    if (!b->options.once_listener)
+        return;
+    (void)pthread_mutex_lock(&b->mutex);
+    if (b->once == ONCE_NOTHING) {
+        b->once = result;
+        if (why)
+            b->once_why = *why;
+    }
+    (void)pthread_mutex_unlock(&b->mutex);
+    bridge_stop(b, false);
 }
 
 void bridge_fail(struct bridge *b, const struct err *e)

@@ -67,6 +67,7 @@ enum run_end {
 struct fired {
     struct frozen_run frozen;
     int64_t run, total; /* total -1: not asked */
+    uint64_t epoch;     /* of the state that it was decided on */
     int64_t fired_ms;
 };
 
@@ -143,7 +144,7 @@ struct bridge {
     struct owned *owned;
     int n_owned;
 
-    atomic_bool is_stopping, is_settled, prober_must_end;
+    atomic_bool is_stopping, is_stopping_fast, is_settled, prober_must_end;
     pthread_mutex_t mutex;
     pthread_cond_t has_job, stopped;
     struct job *jobs, **jobs_tail, *urgent_jobs;
@@ -164,6 +165,12 @@ struct bridge {
 
 /* The one line that ends everything: first come, first kept. */
 void bridge_fail(struct bridge *b, const struct err *e);
+
+/* Waits for a stop, at most so long. True when there is one. */
+bool bridge_wait_for_stop(struct bridge *b, int64_t ms);
+/* `once` has come to an end, with why it failed (or NULL): the bridge stops. Does nothing in a service. Any
+ * thread. */
+void bridge_end_once(struct bridge *b, enum once_result result, const struct err *why);
 
 /* ownership.c */
 void *membership_main(void *bridge);

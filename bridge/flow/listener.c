@@ -7,7 +7,7 @@ enum {
     CHECK_EVERY_MS = 30000, /* a topic that was deleted or changed is noticed at the latest then, or by a
                                failed delivery */
     MESSAGE_OVERHEAD =
-        2048 /* key, headers and the record batch's own bytes, at most (names and ids are short) */
+        4096 /* key, headers and the record batch's own bytes, at most (names and ids are short) */
 };
 
 static int check_one(struct listener *l, const char *name, int partitions, const char *cleanup_policy,

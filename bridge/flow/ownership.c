@@ -10,6 +10,7 @@
 #include "membership.h"
 
 enum {
+    STATE_TOPIC_EVERY_MS = 500,
     POLL_MS = 100,
     PING_EVERY_MS = 5000,
     PING_DOWN_EVERY_MS = 1000,
@@ -47,7 +48,7 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
         struct owned *o = &b->owned[i];
         n_owned += is_owned[i];
         o->is_assigned = is_owned[i];
-        partition_set_owned(o->partition, is_owned[i]);
+        partition_set_owned(o->partition, is_owned[i] && !atomic_load(&b->is_stopping_fast));
         if (is_settled) {
             o->is_wanted = is_owned[i] && o->n_listeners;
             o->next_try_ms = 0;
@@ -57,6 +58,12 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
     if (!is_settled)
         return;
     log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
+    if (b->options.once_listener && n_owned < n) {
+        struct err why;
+        (void)err_set(&why, ERR_RETRY, "a service has started meanwhile: it goes on with the listener");
+        bridge_end_once(b, ONCE_FAILED, &why);
+        return;
+    }
     post_owned(b);
 }
 
@@ -181,7 +188,7 @@ static int await_state_topic(struct bridge *b, struct err *e)
                               .is_state = true};
     struct topic_info info;
     while (kafka_admin_topic(b->admin, &spec, c->create_topics, &info, e)) {
-        if (atomic_load(&b->is_stopping))
+        if (bridge_wait_for_stop(b, STATE_TOPIC_EVERY_MS))
             return -1;
         if (e->class == ERR_CONFIG)
             return -1;
@@ -241,7 +248,8 @@ static void distrust_after_stall(struct bridge *b, struct stall *s)
         return;
     s->trust_ms = trusts && stood_ms <= STALL_MS ? 0 : now + TRUST_MS;
     for (int i = 0; i < b->n_owned; i++)
-        partition_set_owned(b->owned[i].partition, !s->trust_ms && b->owned[i].is_assigned);
+        partition_set_owned(b->owned[i].partition,
+                            !s->trust_ms && b->owned[i].is_assigned && !atomic_load(&b->is_stopping_fast));
     if (s->trust_ms)
         log_warn(b->log, "stood still, asking the group what is still ours", KVI("ms", stood_ms));
     else

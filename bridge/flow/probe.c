@@ -5,6 +5,7 @@
  *
  * Everything in this file runs on the prober's thread, except prober_post. Nothing here waits. */
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "bridge.h"
 #include "clock.h"
@@ -20,6 +21,7 @@ struct probe {
     char **metrics; /* answers, in the order of the config */
     size_t n_waiting;
     int64_t start_ms;
+    uint64_t epoch; /* of the state that is looked at */
     struct err err;
 };
 
@@ -72,19 +74,6 @@ static int64_t interval_ms(const struct listener *l)
     return (int64_t)(l->config->interval_s * 1000);
 }
 
-static void end_once(struct listener *l, enum once_result result, const struct err *e)
-{
-    struct bridge *b = l->bridge;
-    if (!b->options.once_listener)
-        return;
-    (void)pthread_mutex_lock(&b->mutex);
-    b->once = result;
-    if (e)
-        b->once_why = *e;
-    (void)pthread_mutex_unlock(&b->mutex);
-    bridge_stop(b, false);
-}
-
 static void poll_done(struct listener *l)
 {
     backoff_reset(&l->backoff);
@@ -108,7 +97,7 @@ static void poll_failed(struct listener *l, const struct err *e)
         rest(l, l->grid_ms);
     else
         rest(l, now + wait);
-    end_once(l, ONCE_FAILED, e);
+    bridge_end_once(l->bridge, ONCE_FAILED, e);
 }
 
 static void give_to_worker(struct listener *l)
@@ -225,7 +214,8 @@ static int freeze(struct probe *p, const char *ctx, const char *eval_ctx, struct
     if (next.overflow)
         return err_set(e, ERR_BAD_INPUT, "query_params have grown over %d bytes", STATE_JSON_MAX);
     struct fired *f = xcalloc(1, sizeof *f);
-    *f = (struct fired){.run = p->state.run + 1, .total = p->total, .fired_ms = clock_wall_ms()};
+    *f = (struct fired){
+        .run = p->state.run + 1, .total = p->total, .epoch = p->epoch, .fired_ms = clock_wall_ms()};
     f->frozen = (struct frozen_run){xstrdup(ctx), buf_take(&next)};
     *ret = f;
     return 0;
@@ -270,7 +260,7 @@ static void decide(struct probe *p)
     probe_free(p);
     if (!fired) {
         poll_done(l);
-        end_once(l, ONCE_FALSE, NULL);
+        bridge_end_once(l->bridge, ONCE_FALSE, NULL);
         return;
     }
     l->fired = fired;
@@ -290,7 +280,8 @@ static int read_state(struct listener *l, struct probe *p, struct err *e)
     cleanup_free char *params = NULL;
     cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), query = buf_make(QUERY_MAX);
     bool file_won = false;
-    (void)partition_get(l->partition, key, &value, NULL);
+    if (!partition_get(l->partition, key, &value, &p->epoch))
+        return err_set(e, ERR_RETRY, "its partition is being opened");
     if (listener_state_read(buf_slice(&value), l->config, &p->state, &file_won, e))
         return -1;
     if (file_won && !l->told_file_won) {
@@ -326,6 +317,12 @@ static void start_poll(struct listener *l)
     p->metrics = xcalloc(l->config->n_metrics, sizeof *p->metrics);
     l->phase = PHASE_PROBING;
     l->probe = p;
+    if (!partition_is_ready(l->partition)) { /* since the look above: there is no state to go by */
+        l->probe = NULL;
+        probe_free(p);
+        l->phase = PHASE_OFF;
+        return;
+    }
     if (read_state(l, p, &e))
         probe_failed(p, &e);
     else
@@ -343,7 +340,7 @@ static void run_ended(struct listener *l)
         break;
     case RUN_DONE:
         poll_done(l);
-        end_once(l, ONCE_FIRED, NULL);
+        bridge_end_once(l->bridge, ONCE_FIRED, NULL);
         break;
     case RUN_FAILED:
         poll_failed(l, &l->err);
@@ -393,6 +390,7 @@ static struct listener *listener_of(struct schedule_item *due)
 void *prober_main(void *arg)
 {
     struct bridge *b = arg;
+    srandom((unsigned)(clock_mono_us() ^ getpid())); /* jitter that differs between instances */
     while (!atomic_load(&b->prober_must_end)) {
         read_mailbox(b);
         int64_t now = clock_mono_ms();

@@ -6,7 +6,12 @@
 #include "envelope.h"
 #include "json_scan.h"
 
-enum { VALUE_LIMIT = 128 << 20, ID_MAX = 1024, CE_ID_HEAD_MAX = 320 /* a name has at most 200 */ };
+enum {
+    VALUE_LIMIT = 128 << 20,
+    ID_MAX = 1024,
+    CE_ID_HEAD_MAX = 320 /* a name has at most 200 */,
+    RUN_FIXED_MAX = 512 /* names, counts and times of a run message */
+};
 
 struct value {
     struct value *next;
@@ -111,12 +116,24 @@ static struct slice id_text(struct publish_chunk *c, struct slice token)
     return arena_copy(&c->arena, buf_slice(&b));
 }
 
+static size_t max_value(const struct publish_run *r)
+{
+    return (size_t)atomic_load(&r->listener->max_value_bytes);
+}
+
+/* At most so large is the run message with so many bytes of oversize ids. */
+static size_t run_message_bytes(const struct publish_run *r, size_t ids_bytes)
+{
+    return strlen(r->frozen.ctx) + strlen(r->frozen.next_params) + ids_bytes + RUN_FIXED_MAX;
+}
+
 static void note_oversize(const struct publish_run *r, struct publish_chunk *c,
                           const struct scan_record *record)
 {
     struct run_progress *p = &c->after;
     char *ids = NULL;
-    if (p->n_oversize < OVERSIZE_IDS_MAX) {
+    size_t len = (p->oversize_ids ? strlen(p->oversize_ids) : 0) + record->id.len + 1;
+    if (p->n_oversize < OVERSIZE_IDS_MAX && run_message_bytes(r, len) <= max_value(r)) {
         ids = xasprintf("%s%s%.*s", p->oversize_ids ? p->oversize_ids : "", p->oversize_ids ? "," : "",
                         (int)record->id.len, record->id.p);
         free(p->oversize_ids);
@@ -252,6 +269,10 @@ static void write_progress(const struct publish_run *r, struct publish_chunk *c)
     value = new_value(c);
     frozen_run_write(&r->frozen, value);
     add_write(c, "ctx", r->listener->config->name, value);
+    /* with the file's params that this run began with: else they would win once more when it goes on */
+    value = new_value(c);
+    listener_state_write(&r->state, value);
+    add_write(c, "listener", r->listener->config->name, value);
 }
 
 /* The run is over: the listener moves on, and nothing of the run is left. A failed run moves no params. */
@@ -296,6 +317,12 @@ int publish_build(const struct publish_run *r, const struct scan_page *page, boo
     struct publish_chunk *c = ret;
     *c = (struct publish_chunk){.after = copy_progress(&r->progress)};
     add_common_headers(r, c);
+    /* a run that could not be closed must not begin */
+    if (!r->is_durable && run_message_bytes(r, 0) > max_value(r)) {
+        publish_chunk_release(c);
+        return err_set(e, ERR_BAD_INPUT, "the run message would have %zu bytes, a message may have %zu",
+                       run_message_bytes(r, 0), max_value(r));
+    }
     if (page && page->n_records) {
         if (add_page(r, page, is_last, c, e)) {
             publish_chunk_release(c);
@@ -305,7 +332,8 @@ int publish_build(const struct publish_run *r, const struct scan_page *page, boo
         c->after.cursor = xstrdup(page->cursor);
     }
     if (is_last) {
-        add_run_message(r, failure, c);
+        if (!r->is_mute)
+            add_run_message(r, failure, c);
         write_end(r, failure != NULL, c);
     } else {
         write_progress(r, c);

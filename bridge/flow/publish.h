@@ -14,6 +14,7 @@ struct publish_run {
     struct run_progress progress; /* what is durable */
     bool file_won;                /* the file's query_params replace what would follow */
     bool is_durable;              /* its ctx is in the state partition: some chunk of it has been committed */
+    bool is_mute;                 /* its run message is refused: only the state ends it */
     uint64_t epoch;
 };
 

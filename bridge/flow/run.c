@@ -141,7 +141,7 @@ static int begin(struct listener *l, struct run **ret, struct err *e)
             frozen_run_read(buf_slice(&ctx), &r->p.frozen, e))
             goto fail;
         r->p.is_durable = true;
-    } else if (fired && fired->run == r->p.state.run + 1) {
+    } else if (fired && fired->run == r->p.state.run + 1 && fired->epoch == r->p.epoch) {
         r->p.progress = (struct run_progress){.run = fired->run, .started_ms = fired->fired_ms};
         r->p.frozen = fired->frozen;
         fired->frozen = (struct frozen_run){0};
@@ -221,6 +221,10 @@ static enum step give_up(struct run *r, struct err *e)
     if (why.class != ERR_BAD_INPUT || !r->p.is_durable)
         return STEP_FAILED;
     enum step step = commit(r, NULL, true, why.msg, e);
+    if (step == STEP_FAILED && e->class == ERR_BAD_INPUT) {
+        r->p.is_mute = true; /* even that doesn't fit any more: the log has it, and the run ends */
+        step = commit(r, NULL, true, why.msg, e);
+    }
     if (step != STEP_DONE)
         return step;
     *e = why;

@@ -36,6 +36,7 @@ struct partition {
 
     struct txn *txn; /* whoever has set busy */
     int64_t batch_bytes;
+    char header[64]; /* the header record's value: librdkafka reads it until its delivery report */
 };
 
 struct partition *partition_new(const struct config *config, int id, const struct partition_hooks *hooks)
@@ -47,6 +48,8 @@ struct partition *partition_new(const struct config *config, int id, const struc
         p->hooks = *hooks;
     p->batch_bytes = 1000000; /* librdkafka's default */
     p->waiting_tail = &p->waiting;
+    (void)snprintf(p->header, sizeof p->header, "{\"format\":%d,\"partitions\":%d}", STATE_FORMAT,
+                   config->bridge.state_partitions);
     (void)pthread_mutex_init(&p->mutex, NULL);
     (void)pthread_cond_init(&p->cond, NULL);
     return p;
@@ -119,12 +122,6 @@ void partition_limit_batch(struct partition *p, int64_t bytes)
     }
     give_busy(p);
     unlock(p);
-}
-
-static void header_text(const struct partition *p, char *ret, size_t size)
-{
-    (void)snprintf(ret, size, "{\"format\":%d,\"partitions\":%d}", STATE_FORMAT,
-                   p->config->bridge.state_partitions);
 }
 
 static int check_header(const struct partition *p, const struct state_map *state, struct err *e)
@@ -285,14 +282,12 @@ static bool blame_deleted_topics(struct partition *p, struct chunk *chunks)
 
 static int produce_all(struct partition *p, struct chunk *chunks, bool with_header, struct err *e)
 {
-    char header[64];
-    header_text(p, header, sizeof header);
-    if (with_header && produce_state(p, header_key, slice_of(header), NULL, e))
+    if (with_header && produce_state(p, header_key, slice_of(p->header), NULL, e))
         return -1;
     for (struct chunk *c = chunks; c; c = c->next)
         if (produce_chunk(p, c, e))
             return -1;
-    /* `header` and the chunks are read by librdkafka until the last delivery report */
+    /* the chunks are read by librdkafka until the last delivery report */
     int rc;
     while ((rc = txn_flush(p->txn, PATIENCE_MS, &p->owned, e)) > 0)
         if (blame_deleted_topics(p, chunks))
@@ -359,11 +354,9 @@ static void sort_out(struct partition *p, struct chunk **chunks, struct chunk **
 static void settle_committed(struct partition *p, struct chunk **chunks, struct chunk **done,
                              bool with_header)
 {
-    char header[64];
-    header_text(p, header, sizeof header);
     lock(p);
     if (with_header)
-        state_map_set(&p->state, header_key, slice_of(header));
+        state_map_set(&p->state, header_key, slice_of(p->header));
     p->stats.n_commits++;
     while (*chunks) {
         for (size_t i = 0; i < (*chunks)->n_writes; i++)

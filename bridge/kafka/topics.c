@@ -17,7 +17,7 @@ int kafka_admin_new(const struct config *config, struct kafka_admin **ret, struc
 {
     rd_kafka_conf_t *conf;
     rd_kafka_t *rk;
-    if (kafka_conf_new(config, KAFKA_COMMON, "admin", &conf, e) ||
+    if (kafka_conf_new(config, KAFKA_PRODUCER, "admin", &conf, e) ||
         kafka_handle_new(conf, KAFKA_PRODUCER, &rk, e))
         return -1;
     struct kafka_admin *a = xcalloc(1, sizeof *a);
@@ -240,10 +240,12 @@ int kafka_admin_group_members(struct kafka_admin *a, int *ret, struct err *e)
     rd_kafka_resp_err_t err = rd_kafka_list_groups(a->rk, a->config->bridge.group_id, &list, ASK_MS);
     if (err && err != RD_KAFKA_RESP_ERR__PARTIAL)
         return kafka_err(e, "kafka: list groups", err);
-    int n = 0;
-    for (int i = 0; i < list->group_cnt; i++)
+    int n = 0, n_groups = list->group_cnt;
+    for (int i = 0; i < n_groups; i++)
         n += list->groups[i].member_cnt;
     rd_kafka_group_list_destroy(list);
+    if (err && !n_groups) /* the broker that did not answer may be the one that knows */
+        return kafka_err(e, "kafka: list groups", err);
     *ret = n;
     return 0;
 }
