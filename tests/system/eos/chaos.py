@@ -33,7 +33,17 @@ class Chaos:
                 self._wake(slot)
             time.sleep(min(left, 0.02))
 
+    def _bury(self):
+        """A static member that was stopped and comes back in the middle of a rebalance may meet its own new member id: it is shut
+        out for good and ends, as the bridge does, and a supervisor would start it again. Nothing else may end by itself."""
+        for slot, instance in list(self.running.items()):
+            if self.static and instance.was_shut_out():
+                del self.running[slot]
+                self.wakes.pop(slot, None)
+                self.events["shut out"] += 1
+
     def _event(self):
+        self._bury()
         awake = [slot for slot in self.running if slot not in self.wakes]
         free = [slot for slot in range(SLOTS) if slot not in self.running]
         kind = self.random.choice(("kill", "kill", "stop", "stop", "stop", "leave", "join", "join"))
@@ -52,7 +62,8 @@ class Chaos:
                 instance.kill()
                 del self.running[slot]
             else:
-                instance.stop(30)
+                if not (self.static and instance.was_shut_out()):
+                    instance.stop(30)
                 del self.running[slot]
         self.events[kind] += 1
 
@@ -67,6 +78,7 @@ class Chaos:
             self._event()
         for slot in list(self.wakes):
             self._wake(slot)
+        self._bury()
         for slot in range(SLOTS):
             if slot not in self.running:
                 self._join(slot)

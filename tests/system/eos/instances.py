@@ -14,6 +14,8 @@ from harness import eventually
 
 DATA_PARTITIONS = 3
 
+SHUT_OUT = 4  # the driver's EXIT_SHUT_OUT
+
 
 class Instance:
     """A process; `lines` is what it has said so far, each without its time."""
@@ -70,6 +72,10 @@ class Instance:
         if self.process.poll() is None:
             self.process.terminate()
         return self.ended(seconds)
+
+    def was_shut_out(self):
+        """Has it ended because the coordinator took its instance_id for another's (FENCED_INSTANCE_ID, fatal)?"""
+        return self.process.poll() == SHUT_OUT and bool(self.found(r"^member class=fatal .*fenced"))
 
     def ended(self, seconds=60, status=0):
         code = self.process.wait(seconds)
