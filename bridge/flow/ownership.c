@@ -301,6 +301,9 @@ void *membership_main(void *arg)
     }
     serve(b, m);
     serve_until_settled(b, m);
-    membership_free(m);
+    if (atomic_load(&b->is_stopping_fast))
+        membership_abandon(m);
+    else
+        membership_free(m);
     return NULL;
 }

@@ -112,14 +112,24 @@ int membership_poll(struct membership *m, int timeout_ms, struct err *e)
     return rc;
 }
 
-void membership_free(struct membership *m)
+static void release(struct membership *m, int destroy_flags)
 {
     if (!m)
         return;
-    if (m->rk) {
-        (void)rd_kafka_consumer_close(m->rk);
-        rd_kafka_destroy(m->rk);
-    }
+    if (m->rk)
+        rd_kafka_destroy_flags(m->rk, destroy_flags);
     free(m->is_owned);
     free(m);
+}
+
+void membership_abandon(struct membership *m)
+{
+    release(m, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+void membership_free(struct membership *m)
+{
+    if (m && m->rk)
+        (void)rd_kafka_consumer_close(m->rk);
+    release(m, 0);
 }

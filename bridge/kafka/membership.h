@@ -23,6 +23,10 @@ int membership_new(const struct config *config, on_assignment_fn *on_assignment,
  * has our instance_id), RETRY or AUTH for what the group's coordinator says and which may pass. */
 int membership_poll(struct membership *m, int timeout_ms, struct err *e);
 
+/* Frees without leaving the group, which could take as long as a broker that hangs: it finds out when the
+ * session ends. Takes NULL. */
+void membership_abandon(struct membership *m);
+
 /* Leaves the group (a static member stays in it until its session ends) and frees. Takes NULL. */
 void membership_free(struct membership *m);
 

@@ -273,10 +273,16 @@ static int produce_chunk(struct partition *p, struct chunk *c, struct err *e)
 static bool blame_deleted_topics(struct partition *p, struct chunk *chunks)
 {
     bool any = false;
-    for (struct chunk *c = chunks; c; c = c->next)
-        for (size_t i = 0; i < c->n_messages && c->err.class == ERR_NONE; i++)
-            if (i == 0 || c->messages[i].topic != c->messages[i - 1].topic)
-                any |= txn_topic_is_gone(p->txn, c->messages[i].topic, &c->err);
+    for (struct chunk *c = chunks; c; c = c->next) {
+        for (size_t i = 0; i < c->n_messages && c->err.class == ERR_NONE; i++) {
+            if (i > 0 && c->messages[i].topic == c->messages[i - 1].topic)
+                continue;
+            int gone = txn_topic_is_gone(p->txn, c->messages[i].topic, &c->err);
+            if (gone < 0) /* it is the broker, then, that keeps the deliveries waiting */
+                return any;
+            any |= gone;
+        }
+    }
     return any;
 }
 
@@ -301,7 +307,7 @@ static int know_topics(struct partition *p, struct chunk *chunks)
 {
     int n_bad = 0;
     for (struct chunk *c = chunks; c; c = c->next) {
-        for (size_t i = 0; i < c->n_messages && c->err.class == ERR_NONE; i++)
+        for (size_t i = 0; i < c->n_messages && c->err.class == ERR_NONE && partition_is_owned(p); i++)
             if (i == 0 || c->messages[i].topic != c->messages[i - 1].topic)
                 n_bad += txn_know_topic(p->txn, c->messages[i].topic, &c->err) != 0;
     }

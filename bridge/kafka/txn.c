@@ -10,6 +10,7 @@
 enum {
     CALL_MS = 2000, /* init, commit, abort: one call, repeated; a stop waits so long at most */
     METADATA_MS = 2000,
+    GONE_MS = 700,
     FLUSH_SLICE_MS = 50, /* a failed delivery is noticed so late at most */
     QUEUE_FULL_MS = 100,
     KNOWN_TOPICS_MAX = 4096
@@ -142,11 +143,12 @@ void txn_close(struct txn *t)
 }
 
 /* What the broker says of the topic: 0 and its answer, or -1 when it can't be asked. */
-static int ask_topic(struct txn *t, const char *topic, rd_kafka_resp_err_t *ret, struct err *e)
+static int ask_topic(struct txn *t, const char *topic, int timeout_ms, rd_kafka_resp_err_t *ret,
+                     struct err *e)
 {
     const struct rd_kafka_metadata *md;
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(t->rk, topic, NULL);
-    rd_kafka_resp_err_t err = rd_kafka_metadata(t->rk, 0, rkt, &md, METADATA_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(t->rk, 0, rkt, &md, timeout_ms);
     rd_kafka_topic_destroy(rkt);
     if (err)
         return kafka_err(e, "metadata", err);
@@ -155,14 +157,16 @@ static int ask_topic(struct txn *t, const char *topic, rd_kafka_resp_err_t *ret,
     return 0;
 }
 
-bool txn_topic_is_gone(struct txn *t, const char *topic, struct err *e)
+int txn_topic_is_gone(struct txn *t, const char *topic, struct err *e)
 {
     rd_kafka_resp_err_t err;
     struct err ignored;
-    if (ask_topic(t, topic, &err, &ignored) || err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-        return false;
+    if (ask_topic(t, topic, GONE_MS, &err, &ignored))
+        return -1;
+    if (err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return 0;
     (void)err_set(e, ERR_RETRY, "topic %s has been deleted", topic);
-    return true;
+    return 1;
 }
 
 int txn_know_topic(struct txn *t, const char *topic, struct err *e)
@@ -171,7 +175,7 @@ int txn_know_topic(struct txn *t, const char *topic, struct err *e)
     for (size_t i = 0; i < t->n_known_topics; i++)
         if (strcmp(t->known_topics[i], topic) == 0)
             return 0;
-    if (ask_topic(t, topic, &err, e))
+    if (ask_topic(t, topic, METADATA_MS, &err, e))
         return -1;
     if (err) {
         (void)kafka_err(e, "metadata", err);

@@ -33,9 +33,9 @@ int txn_produce(struct txn *t, const struct kafka_message *m, int partition, str
 /* Waits until every message has its delivery report. -1 when one failed or the transaction is void; 1 when
  * some are still on their way after `patience_ms`: call it again. */
 int txn_flush(struct txn *t, int patience_ms, const atomic_bool *keep_going, struct err *e);
-/* Has the topic been deleted? Then true, with RETRY in `e`; messages to it would be repeated until
- * message.timeout.ms. False also when no broker can be asked. */
-bool txn_topic_is_gone(struct txn *t, const char *topic, struct err *e);
+/* Has the topic been deleted? Then 1, with RETRY in `e`; messages to it would be repeated until
+ * message.timeout.ms. 0: it is there. -1: no broker can be asked. */
+int txn_topic_is_gone(struct txn *t, const char *topic, struct err *e);
 /* 0: committed. -1: whatever the class, nobody knows whether it was (the answer may have been lost): replace
  * the handle. */
 int txn_commit(struct txn *t, const atomic_bool *keep_going, struct err *e);
