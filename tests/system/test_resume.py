@@ -62,7 +62,7 @@ def test_once_gives_way_to_a_service(kafka, server, tmp_path):
     topic, group = name("way"), name("group")
     server.add("d", text_records(500, batch=500))
     server.fault("d", "scan", Slow(0.5), times=None)
-    text = config(kafka, server.url, [listener(topic, 0)], group=group, bridge="state_partitions = 1;")
+    text = config(kafka, server.url, [listener(topic, 0)], group=group, bridge="state_partitions = 2;")
     once = Bridge(tmp_path / "once", text)
     process = subprocess.Popen([*WRAPPER, str(BINARY), "once", "l", "-c", str(once.path)], env=once.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     with Reader(kafka, topic) as reader:
