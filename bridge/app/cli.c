@@ -198,9 +198,6 @@ static int run_command(struct cli *c, const struct command *command)
     int rc = load(c);
     if (rc)
         return rc;
-    if (c->config->argilla
-            .api_key) /* expressions can't reach the environment; children and core dumps should not either */
-        (void)unsetenv("ARGILLA_API_KEY");
     log_init(&c->log, (enum log_level)c->config->log.level, (enum log_format)c->config->log.format,
              STDERR_FILENO);
     rc = command->run(c);

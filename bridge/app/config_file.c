@@ -70,7 +70,8 @@ static void read_all(struct cfg *c)
     cfg_check_topics(c);
 }
 
-static int load(const char *path, struct expr_cache *exprs, struct config **ret, struct config_report *report)
+int config_load_into(const char *path, struct expr_cache *exprs, struct config **ret,
+                     struct config_report *report)
 {
     struct cfg c = {.report = report, .exprs = exprs};
     int r = -1;
@@ -93,12 +94,12 @@ static int load(const char *path, struct expr_cache *exprs, struct config **ret,
 int config_load(const char *path, struct config **ret, struct config_report *report)
 {
     struct expr_cache *exprs = expr_cache_new();
-    int r = load(path, exprs, ret, report);
+    int r = config_load_into(path, exprs, ret, report);
     expr_cache_free(exprs);
     return r;
 }
 
 int config_load_quick(const char *path, struct config **ret, struct config_report *report)
 {
-    return load(path, NULL, ret, report);
+    return config_load_into(path, NULL, ret, report);
 }

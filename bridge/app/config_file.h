@@ -8,6 +8,8 @@
 #include "config_options.h"
 #include "config_report.h"
 
+struct expr_cache;
+
 /* A file with more listeners than this is refused. */
 enum { CONFIG_LISTENERS_MAX = 10000 };
 
@@ -16,8 +18,12 @@ enum { CONFIG_LISTENERS_MAX = 10000 };
  * before) holds what was found, warnings too, sorted by place; the caller releases it. Needs no network. */
 int config_load(const char *path, struct config **ret, struct config_report *report);
 
-/* The same without compiling the expressions: that takes 13 ms for each that is new, which a start or a
- * reload with a thousand listeners can't wait for. One that doesn't compile is then an error of its
+/* The same with the expressions compiled into `exprs`, where those that are known cost nothing. */
+int config_load_into(const char *path, struct expr_cache *exprs, struct config **ret,
+                     struct config_report *report);
+
+/* The same without compiling the expressions: that takes 13 ms for each that is new, which a start with a
+ * thousand listeners can't wait for. One that doesn't compile is then an error of its
  * listener's poll. */
 int config_load_quick(const char *path, struct config **ret, struct config_report *report);
 

@@ -7,12 +7,16 @@
 
 #include "cli.h"
 #include "clock.h"
+#include "config_diff.h"
+#include "config_file.h"
+#include "reload.h"
+#include "supervisor.h"
 
 /* Signals come to one thread, which waits for them: no handler, no global flag. */
 struct signals {
     sigset_t set;
     struct bridge *bridge;
-    atomic_bool is_ending;
+    atomic_bool is_ending, wants_reload;
     pthread_t thread;
 };
 
@@ -26,18 +30,85 @@ static void *signals_main(void *arg)
             return NULL;
         if (sig == SIGTERM || sig == SIGINT)
             bridge_stop(s->bridge, n_stops++ > 0);
+        if (sig == SIGHUP) {
+            atomic_store(&s->wants_reload, true);
+            bridge_nudge(s->bridge);
+        }
     }
 }
 
 /* Before any other thread is made: they inherit the mask. */
-static void signals_block(struct signals *s)
+static void signals_block(struct signals *s, bool is_service)
 {
     (void)sigemptyset(&s->set);
     (void)sigaddset(&s->set, SIGTERM);
     (void)sigaddset(&s->set, SIGINT);
+    if (is_service)
+        (void)sigaddset(&s->set, SIGHUP);
     (void)sigaddset(&s->set, SIGUSR2);
     (void)pthread_sigmask(SIG_BLOCK, &s->set, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* Every mistake is a line of the log; the first is what /readyz and the page show. */
+static void tell_mistakes(struct bridge *b, struct log *log, const struct config_report *report)
+{
+    bool is_noted = false;
+    for (size_t i = 0; i < report->n; i++) {
+        const struct config_message *m = &report->items[i];
+        if (m->severity != CONFIG_ERROR)
+            continue;
+        cleanup_free char *text = xasprintf("%s:%u: %s", m->file, m->line, m->text);
+        log_error(log, "mistake in the configuration", KV("error", text), KV("hint", m->hint ? m->hint : ""));
+        if (!is_noted)
+            bridge_note_reload(b, text);
+        is_noted = true;
+    }
+}
+
+static void refuse_reload(struct bridge *b, struct log *log, const char *why)
+{
+    bridge_note_reload(b, why);
+    log_error(log, "reload refused, the old configuration stays", KV("error", why));
+}
+
+/* The new configuration whole, or the old one as it is. */
+static void reload(struct bridge *b, const struct config *start, struct log *log)
+{
+    struct config_report report = {0};
+    struct reload_counts n;
+    struct config *config = NULL;
+    char name[128];
+    const char *fixed;
+    cleanup_free char *why = NULL;
+    int rc = config_load_into(start->path, bridge_exprs(b), &config, &report);
+    if (rc) {
+        refuse_reload(b, log, "the file has mistakes");
+        tell_mistakes(b, log, &report);
+    } else if ((fixed = config_fixed_difference(start, config, name, sizeof name))) {
+        why = xasprintf("%s has changed: that takes a restart", fixed);
+        refuse_reload(b, log, why);
+        config_free(config);
+    } else {
+        bridge_reload(b, config, listener_config_same, &n);
+        bridge_note_reload(b, NULL);
+        log_info(log, "reloaded", KVI("n_same", (int64_t)n.n_same), KVI("n_changed", (int64_t)n.n_changed),
+                 KVI("n_added", (int64_t)n.n_added), KVI("n_removed", (int64_t)n.n_removed));
+    }
+    config_report_release(&report);
+}
+
+/* On SIGHUP, until the bridge stops. */
+static void serve_reloads(struct signals *s, const struct config *start, struct log *log)
+{
+    supervisor_ready(); /* not later: a start with Kafka away is a start */
+    while (!bridge_await(s->bridge, &s->wants_reload)) {
+        atomic_store(&s->wants_reload, false);
+        supervisor_reloading();
+        reload(s->bridge, start, log);
+        supervisor_ready();
+    }
+    supervisor_stopping();
 }
 
 /* The whole life of a bridge. 0; -1 with why it ended itself. */
@@ -45,7 +116,7 @@ static int live(const struct config *config, struct log *log, const struct bridg
                 enum once_result *ret_once, struct err *ret_why, struct err *e)
 {
     struct signals s = {0};
-    signals_block(&s);
+    signals_block(&s, !options);
     if (bridge_new(config, log, options, &s.bridge, e))
         return -1;
     int rc = pthread_create(&s.thread, NULL, signals_main, &s);
@@ -56,6 +127,8 @@ static int live(const struct config *config, struct log *log, const struct bridg
     struct err start_err;
     if (bridge_start(s.bridge, &start_err))
         bridge_fail(s.bridge, &start_err);
+    else if (!options)
+        serve_reloads(&s, config, log);
     rc = bridge_wait(s.bridge, e);
     atomic_store(&s.is_ending, true);
     (void)pthread_kill(s.thread, SIGUSR2);

@@ -25,6 +25,9 @@ void expr_cache_free(struct expr_cache *c);
 /* How many programs lie ready, and how many were compiled so far. */
 void expr_cache_count(struct expr_cache *c, size_t *ret_idle, uint64_t *ret_compiled);
 
+/* Drops the programs that lie ready and whose text isn't among the `n` texts. */
+void expr_cache_keep(struct expr_cache *c, const char *const *texts, size_t n);
+
 /* Does it compile, over a ctx (condition, update_query_params) or over a record (project)? 0, or -1
  * ERR_CONFIG with jq's own words and the line, counted in `program`. */
 int expr_check(struct expr_cache *c, const char *program, struct err *e);

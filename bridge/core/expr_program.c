@@ -318,6 +318,39 @@ void expr_cache_free(struct expr_cache *c)
     free(c);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void expr_cache_keep(struct expr_cache *c, const char *const *texts, size_t n)
+{
+    struct program *unused = NULL;
+    cleanup_free const char **sorted = xcalloc(n, sizeof *sorted);
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = texts[i];
+    qsort(sorted, n, sizeof *sorted, by_text);
+    (void)pthread_mutex_lock(&c->mutex);
+    for (size_t i = 0; i < BUCKETS; i++) {
+        for (struct program **at = &c->buckets[i], *p; (p = *at);) {
+            const char *text = p->text;
+            if (bsearch(&text, sorted, n, sizeof *sorted, by_text)) {
+                at = &p->next;
+                continue;
+            }
+            *at = p->next;
+            p->next = unused;
+            unused = p;
+            c->n_idle--;
+        }
+    }
+    (void)pthread_mutex_unlock(&c->mutex);
+    for (struct program *next; unused; unused = next) {
+        next = unused->next;
+        program_free(unused);
+    }
+}
+
 void expr_cache_count(struct expr_cache *c, size_t *ret_idle, uint64_t *ret_compiled)
 {
     (void)pthread_mutex_lock(&c->mutex);

@@ -9,14 +9,60 @@ enum {
     SETTLE_MS = 10000 /* a stop waits so long for what is in flight before Kafka is left to abort it */
 };
 
-static void add_listener(struct bridge *b, size_t i)
+void config_ref_take(struct config_ref **to, struct config_ref *ref)
 {
-    struct listener *l = &b->listeners[b->n_listeners];
-    const struct listener_config *c = &b->config->listeners[i];
+    *to = ref;
+    ref->n_users++;
+}
+
+void config_ref_drop(struct config_ref **ref)
+{
+    struct config_ref *r = TAKE_PTR(*ref);
+    if (!r || --r->n_users > 0)
+        return;
+    config_free(r->config);
+    free(r);
+}
+
+struct listener *listener_new(struct bridge *b, const struct listener_config *c, struct config_ref *ref)
+{
+    struct listener *l = xcalloc(1, sizeof *l);
     struct owned *o = &b->owned[state_partition_of(c->name, b->n_owned)];
-    *l = (struct listener){.bridge = b, .config = c, .partition = o->partition, .index = b->n_listeners};
+    l->bridge = b;
+    l->config = c;
+    config_ref_take(&l->config_ref, ref);
+    l->partition = o->partition;
+    (void)pthread_mutex_lock(&b->mutex);
     o->n_listeners++;
-    b->n_listeners++;
+    (void)pthread_mutex_unlock(&b->mutex);
+    return l;
+}
+
+void listener_free(struct listener *l)
+{
+    struct bridge *b = l->bridge;
+    (void)pthread_mutex_lock(&b->mutex);
+    b->owned[partition_id(l->partition)].n_listeners--;
+    (void)pthread_mutex_unlock(&b->mutex);
+    run_drop(l);
+    dataset_ref_release(&l->dataset);
+    dataset_ref_release(&l->run_dataset);
+    config_ref_drop(&l->config_ref);
+    config_ref_drop(&l->change.config);
+    free(l->told);
+    free(l);
+}
+
+static void add_listeners(struct bridge *b)
+{
+    const struct config *c = b->config;
+    struct config_ref *ref = xcalloc(1, sizeof *ref), *own;
+    config_ref_take(&own, ref);
+    b->listeners = xcalloc(c->n_listeners, sizeof *b->listeners);
+    for (size_t i = 0; i < c->n_listeners; i++)
+        if (!b->options.once_listener || strcmp(b->options.once_listener, c->listeners[i].name) == 0)
+            b->listeners[b->n_listeners++] = listener_new(b, &c->listeners[i], ref);
+    config_ref_drop(&own);
 }
 
 static int connect_all(struct bridge *b, struct err *e)
@@ -34,20 +80,20 @@ int bridge_new(const struct config *config, struct log *log, const struct bridge
     struct bridge *b = xcalloc(1, sizeof *b);
     b->config = config;
     b->log = log;
+    b->loaded_ms = clock_wall_ms();
     if (options)
         b->options = *options;
     (void)pthread_mutex_init(&b->mutex, NULL);
     (void)pthread_cond_init(&b->has_job, NULL);
     (void)pthread_cond_init(&b->stopped, NULL);
+    (void)pthread_cond_init(&b->reload_taken, NULL);
+    (void)pthread_rwlock_init(&b->listeners_lock, NULL);
     b->jobs_tail = &b->jobs;
     b->n_owned = config->bridge.state_partitions;
     b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
     for (int i = 0; i < b->n_owned; i++)
         b->owned[i] = (struct owned){.bridge = b, .partition = partition_new(config, i, NULL)};
-    b->listeners = xcalloc(config->n_listeners, sizeof *b->listeners);
-    for (size_t i = 0; i < config->n_listeners; i++)
-        if (!b->options.once_listener || strcmp(b->options.once_listener, config->listeners[i].name) == 0)
-            add_listener(b, i);
+    add_listeners(b);
     if (connect_all(b, e)) {
         bridge_free(b);
         return -1;
@@ -93,6 +139,13 @@ int bridge_start(struct bridge *b, struct err *e)
     return 0;
 }
 
+void bridge_nudge(struct bridge *b)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    (void)pthread_cond_broadcast(&b->stopped);
+    (void)pthread_mutex_unlock(&b->mutex);
+}
+
 void bridge_stop(struct bridge *b, bool fast)
 {
     atomic_store(&b->is_stopping, true);
@@ -100,10 +153,17 @@ void bridge_stop(struct bridge *b, bool fast)
         atomic_store(&b->is_stopping_fast, true);
     for (int i = 0; fast && i < b->n_owned; i++)
         partition_set_owned(b->owned[i].partition, false);
-    (void)pthread_mutex_lock(&b->mutex);
-    (void)pthread_cond_broadcast(&b->stopped);
-    (void)pthread_mutex_unlock(&b->mutex);
+    bridge_nudge(b);
     http_engine_wake(b->http);
+}
+
+bool bridge_await(struct bridge *b, const atomic_bool *interrupt)
+{
+    (void)pthread_mutex_lock(&b->mutex);
+    while (!atomic_load(&b->is_stopping) && !atomic_load(interrupt))
+        (void)pthread_cond_wait(&b->stopped, &b->mutex);
+    (void)pthread_mutex_unlock(&b->mutex);
+    return atomic_load(&b->is_stopping);
 }
 
 bool bridge_wait_for_stop(struct bridge *b, int64_t ms)
@@ -143,8 +203,10 @@ void bridge_fail(struct bridge *b, const struct err *e)
 /* Workers that wait for an answer of Argilla are let go: the page would be fetched again anyway. */
 static void cancel_scans(struct bridge *b)
 {
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
     for (size_t i = 0; i < b->n_listeners; i++)
-        http_cancel(b->http, atomic_load(&b->listeners[i].scan_id));
+        http_cancel(b->http, atomic_load(&b->listeners[i]->scan_id));
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
 }
 
 static bool join_until(pthread_t thread, int64_t deadline_ms)
@@ -175,10 +237,8 @@ static void end_workers(struct bridge *b)
 
 int bridge_wait(struct bridge *b, struct err *e)
 {
-    (void)pthread_mutex_lock(&b->mutex);
-    while (!atomic_load(&b->is_stopping))
-        (void)pthread_cond_wait(&b->stopped, &b->mutex);
-    (void)pthread_mutex_unlock(&b->mutex);
+    const atomic_bool never = false;
+    (void)bridge_await(b, &never);
     end_workers(b);
     atomic_store(&b->is_settled, true);
     if (b->has_membership)
@@ -206,24 +266,23 @@ void bridge_free(struct bridge *b)
     if (!b)
         return;
     http_engine_free(b->http); /* answers what is under way: probes and fetches end by it */
-    for (size_t i = 0; i < b->n_listeners; i++) {
-        struct listener *l = &b->listeners[i];
-        run_drop(l);
-        dataset_ref_release(&l->dataset);
-        dataset_ref_release(&l->run_dataset);
-        free(l->told);
-    }
+    schedule_release(&b->heap);
+    for (size_t i = 0; i < b->n_listeners; i++)
+        listener_free(b->listeners[i]);
+    reload_free(b->reload);
+    free(b->reload_error);
     for (int i = 0; i < b->n_owned; i++)
         partition_free(b->owned[i].partition);
     argilla_free(b->argilla);
     kafka_admin_free(b->admin);
     expr_cache_free(b->exprs);
-    schedule_release(&b->heap);
     free(b->owned);
     free(b->listeners);
     free(b->workers);
     (void)pthread_cond_destroy(&b->has_job);
     (void)pthread_cond_destroy(&b->stopped);
+    (void)pthread_cond_destroy(&b->reload_taken);
+    (void)pthread_rwlock_destroy(&b->listeners_lock);
     (void)pthread_mutex_destroy(&b->mutex);
     free(b);
 }

@@ -30,7 +30,7 @@ struct bridge_options {
     void *arg;
 };
 
-/* `config` and `log` outlive it. Nothing is connected yet. */
+/* `config` and `log` outlive it; a reload brings further configs. Nothing is connected yet. */
 int bridge_new(const struct config *config, struct log *log, const struct bridge_options *options,
                struct bridge **ret, struct err *e);
 /* Starts the threads. -1 FATAL when the system has no more threads. */
@@ -38,6 +38,10 @@ int bridge_start(struct bridge *b, struct err *e);
 /* Asks for the end: intake stops, chunks in flight are settled, the group is left. `fast`: give up on what is
  * in flight (Kafka aborts it). Any thread. */
 void bridge_stop(struct bridge *b, bool fast);
+/* Waits for a stop, or until `*interrupt` is set by who then calls bridge_nudge. True: the bridge is
+ * stopping. */
+bool bridge_await(struct bridge *b, const atomic_bool *interrupt);
+void bridge_nudge(struct bridge *b);
 /* Waits for the end of all threads. 0; -1 with what ended it: FATAL or CONFIG. */
 int bridge_wait(struct bridge *b, struct err *e);
 void bridge_free(struct bridge *b);
@@ -75,7 +79,14 @@ struct run;
 struct listener;
 struct owned;
 
-enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_RUN };
+/* What a reload wants of a listener; taken up when it is between two polls (reload.c). */
+struct listener_change {
+    struct config_ref *config;        /* NULL: nothing is pending */
+    const struct listener_config *to; /* in `config`; NULL: the listener is to go */
+    bool is_same;                     /* only the config around it is new: its schedule isn't touched */
+};
+
+enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_LOOK, JOB_RUN };
 struct job {
     enum job_kind kind;
     struct listener *listener;
@@ -85,9 +96,11 @@ struct job {
 
 struct listener {
     struct bridge *bridge;
-    const struct listener_config *config;
+    const struct listener_config *config; /* changes only between polls, under the listeners' lock */
+    struct config_ref *config_ref;        /* what keeps it */
     struct partition *partition;
-    size_t index;
+    struct listener_change change;
+    atomic_bool must_yield; /* a run gives its worker up at the next chunk */
 
     /* the prober's */
     struct schedule_item due;
@@ -125,22 +138,37 @@ struct owned {
     struct partition *partition;
     size_t n_listeners;
     bool is_assigned; /* by the group, now; membership's own */
-    bool is_wanted, is_open, has_job;
+    bool is_kept;     /* by the group's last complete word; with listeners it is to be open */
+    bool is_open, has_job, is_looked_at;
     unsigned attempts;
     int64_t next_try_ms;
     struct job job;
 };
 
+/* A config file's model that several listeners use: freed with the last. The prober counts. */
+struct config_ref {
+    struct config *config; /* NULL: the start's, which is main's */
+    size_t n_users;
+};
+
 struct bridge {
-    const struct config *config;
+    const struct config *config; /* the start's: all but its listeners holds as long as the process */
     struct log *log;
     struct bridge_options options;
     struct http_engine *http;
     struct argilla *argilla;
     struct kafka_admin *admin;
     struct expr_cache *exprs;
-    struct listener *listeners;
+    /* Any thread reads the list and each listener's config with this lock held; only the prober writes, and
+     * only when it gets the lock at once. It is taken before `mutex`. */
+    pthread_rwlock_t listeners_lock;
+    struct listener **listeners;
     size_t n_listeners;
+    struct reload *reload; /* a new list for the prober to take, or NULL; under mutex */
+    pthread_cond_t reload_taken;
+    bool has_changes;   /* the prober's: some listener's change is pending */
+    char *reload_error; /* why the last reload was refused, or NULL; under mutex */
+    int64_t loaded_ms;  /* wall; when the configuration in force was read; under mutex */
     struct owned *owned;
     int n_owned;
 
@@ -166,6 +194,14 @@ struct bridge {
 /* The one line that ends everything: first come, first kept. */
 void bridge_fail(struct bridge *b, const struct err *e);
 
+/* A listener for `c`, not yet polled; counts for its partition. Start, or the prober with the listeners'
+ * lock. */
+struct listener *listener_new(struct bridge *b, const struct listener_config *c, struct config_ref *ref);
+/* Idle and unknown to every other thread. */
+void listener_free(struct listener *l);
+void config_ref_take(struct config_ref **to, struct config_ref *ref);
+void config_ref_drop(struct config_ref **ref);
+
 /* Waits for a stop, at most so long. True when there is one. */
 bool bridge_wait_for_stop(struct bridge *b, int64_t ms);
 /* `once` has come to an end, with why it failed (or NULL): the bridge stops. Does nothing in a service. Any
@@ -176,6 +212,8 @@ void bridge_end_once(struct bridge *b, enum once_result result, const struct err
 void *membership_main(void *bridge);
 void ownership_open(struct owned *o);  /* a worker's */
 void ownership_close(struct owned *o); /* a worker's */
+/* A worker's: a partition without listeners is ours and stays closed; does it hold state all the same? */
+void ownership_look(struct owned *o);
 
 /* worker.c */
 void *worker_main(void *bridge);
@@ -188,6 +226,13 @@ void *prober_main(void *bridge);
 /* Puts a listener into the prober's mailbox: its partition has come or gone, or (has_ended) a worker gives it
  * back. Any thread. */
 void prober_post(struct listener *l, bool has_ended);
+
+/* Its partition is ready: in the schedule, at once. */
+void prober_start_listener(struct listener *l);
+
+/* reload.c; the prober, between polls. False: the listeners' lock was taken, call again soon. */
+bool reload_go_on(struct bridge *b);
+void reload_free(struct reload *r);
 
 /* run.c */
 void run_go_on(struct listener *l);

@@ -20,22 +20,20 @@ enum {
     RETRY_MAX_MS = 5000,
     STALL_MS = 3000, /* a round of the membership thread takes POLL_MS, and PING_MS at times */
     TRUST_MS = 2000, /* the next heartbeat's answer has come by then: it is overdue, so it goes out at once */
-    ORPHANS_TEXT_MAX = 4096
+    ORPHANS_TEXT_MAX = 4096,
+    STATE_NAMES_MAX = 4 << 20
 };
 static const int64_t segment_bytes_max = 64
                                          << 20; /* larger segments are compacted late: a restore gets long */
 
-struct orphans {
-    const struct config *config;
-    struct buf names;
-};
-
 /* Listeners of a partition that came back open were put off, if they were due in between. */
 static void post_owned(struct bridge *b)
 {
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
     for (size_t i = 0; i < b->n_listeners; i++)
-        if (partition_is_owned(b->listeners[i].partition))
-            prober_post(&b->listeners[i], false);
+        if (partition_is_owned(b->listeners[i]->partition))
+            prober_post(b->listeners[i], false);
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
 }
 
 /* On the membership thread, inside its poll. */
@@ -50,7 +48,7 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
         o->is_assigned = is_owned[i];
         partition_set_owned(o->partition, is_owned[i] && !atomic_load(&b->is_stopping_fast));
         if (is_settled) {
-            o->is_wanted = is_owned[i] && o->n_listeners;
+            o->is_kept = is_owned[i];
             o->next_try_ms = 0;
         }
     }
@@ -67,23 +65,38 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
     post_owned(b);
 }
 
+/* With the mutex. What is to be done about it now; false: nothing. */
+static bool next_job(struct owned *o, enum job_kind *ret)
+{
+    bool is_wanted = o->is_kept && o->n_listeners > 0;
+    /* between a revocation and the next assignment nothing is ours to open */
+    bool may_open = clock_mono_ms() >= o->next_try_ms && partition_is_owned(o->partition);
+    o->is_looked_at &= o->is_kept;
+    if (o->has_job)
+        return false;
+    if (is_wanted != o->is_open) {
+        *ret = is_wanted ? JOB_OPEN : JOB_CLOSE;
+        return !is_wanted || may_open;
+    }
+    *ret = JOB_LOOK;
+    return o->is_kept && !o->is_open && !o->is_looked_at && may_open && !o->bridge->options.once_listener;
+}
+
 /* Gives out the jobs that bring what is open to what is wanted. */
 static void reconcile(struct bridge *b)
 {
-    int64_t now = clock_mono_ms();
     for (int i = 0; i < b->n_owned; i++) {
         struct owned *o = &b->owned[i];
         struct job *job = NULL;
+        enum job_kind kind;
         (void)pthread_mutex_lock(&b->mutex);
         bool has_closed_itself = /* an open after a failure did not succeed */
             o->is_open && !partition_is_ready(o->partition) && partition_is_owned(o->partition);
         if (has_closed_itself)
             o->is_open = false;
-        /* between a revocation and the next assignment nothing is ours to open */
-        bool may_open = now >= o->next_try_ms && partition_is_owned(o->partition);
-        if (!o->has_job && o->is_wanted != o->is_open && (!o->is_wanted || may_open)) {
+        if (next_job(o, &kind)) {
             job = &o->job;
-            *job = (struct job){.kind = o->is_wanted ? JOB_OPEN : JOB_CLOSE, .owned = o};
+            *job = (struct job){.kind = kind, .owned = o};
             o->has_job = true;
         }
         (void)pthread_mutex_unlock(&b->mutex);
@@ -97,9 +110,11 @@ static void reconcile(struct bridge *b)
 static void post_listeners(struct owned *o)
 {
     struct bridge *b = o->bridge;
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
     for (size_t i = 0; i < b->n_listeners; i++)
-        if (b->listeners[i].partition == o->partition)
-            prober_post(&b->listeners[i], false);
+        if (b->listeners[i]->partition == o->partition)
+            prober_post(b->listeners[i], false);
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
 }
 
 /* Before the producer is made: batch.size must suit the smallest of its topics. A topic that can't be had is
@@ -108,32 +123,61 @@ static void look_at_topics(struct owned *o)
 {
     struct bridge *b = o->bridge;
     struct err e;
-    for (size_t i = 0; i < b->n_listeners; i++) {
-        struct listener *l = &b->listeners[i];
-        if (l->partition == o->partition && listener_check_topics(l, &e) && e.class == ERR_RETRY)
-            return; /* Kafka is away: opening waits for it */
+    bool is_away = false; /* Kafka: opening waits for it */
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
+    for (size_t i = 0; i < b->n_listeners && !is_away; i++) {
+        struct listener *l = b->listeners[i];
+        is_away = l->partition == o->partition && listener_check_topics(l, &e) && e.class == ERR_RETRY;
     }
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
 }
 
-/* With the partition's lock: only notes. */
-static void on_state_key(void *arg, const char *key)
+/* Perhaps with the partition's lock: only notes. */
+static void note_name(void *names, const char *key)
 {
-    struct orphans *orphans = arg;
     static const char kind[] = "listener/";
-    if (strncmp(key, kind, sizeof kind - 1) == 0 &&
-        !config_find_listener(orphans->config, key + sizeof kind - 1))
-        buf_addf(&orphans->names, "%s%s", orphans->names.len ? ", " : "", key + sizeof kind - 1);
+    if (strncmp(key, kind, sizeof kind - 1) == 0)
+        buf_addf(names, "%s\n", key + sizeof kind - 1);
+}
+
+static bool is_configured(struct bridge *b, const char *name)
+{
+    bool is = false;
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
+    for (size_t i = 0; i < b->n_listeners && !is; i++)
+        is = strcmp(b->listeners[i]->config->name, name) == 0;
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
+    return is;
 }
 
 /* State of listeners that the config no longer has is kept: it may be a mistake. */
 static void tell_orphans(struct owned *o)
 {
-    struct orphans orphans = {.config = o->bridge->config, .names = buf_make(ORPHANS_TEXT_MAX)};
-    (void)partition_each_key(o->partition, on_state_key, &orphans);
-    if (orphans.names.len)
-        log_info(o->bridge->log, "state of listeners that are not in the config (`forget` drops it)",
-                 KVI("partition", partition_id(o->partition)), KV("listeners", buf_str(&orphans.names)));
-    buf_release(&orphans.names);
+    struct bridge *b = o->bridge;
+    struct err ignored; /* it is only to be told */
+    cleanup_buf struct buf names = buf_make(STATE_NAMES_MAX), orphans = buf_make(ORPHANS_TEXT_MAX);
+    if (b->options.once_listener)
+        return;
+    if (!partition_each_key(o->partition, note_name, &names))
+        (void)partition_peek_keys(o->partition, note_name, &names, &ignored);
+    char *rest = names.data, *name;
+    while ((name = strsep(&rest, "\n")) && *name)
+        if (!is_configured(b, name))
+            buf_addf(&orphans, "%s%s", orphans.len ? ", " : "", name);
+    if (orphans.len)
+        log_info(b->log, "state of listeners that are not in the config (`forget` drops it)",
+                 KVI("partition", partition_id(o->partition)), KV("listeners", buf_str(&orphans)));
+    (void)pthread_mutex_lock(&b->mutex);
+    o->is_looked_at = true;
+    (void)pthread_mutex_unlock(&b->mutex);
+}
+
+void ownership_look(struct owned *o)
+{
+    tell_orphans(o);
+    (void)pthread_mutex_lock(&o->bridge->mutex);
+    o->has_job = false;
+    (void)pthread_mutex_unlock(&o->bridge->mutex);
 }
 
 void ownership_open(struct owned *o)

@@ -11,7 +11,7 @@
 #include "clock.h"
 #include "template.h"
 
-enum { QUERY_MAX = 64 << 10, METRICS_MAX = 4 << 20, EVAL_MAX = 8 << 20, IDLE_MS = 1000 };
+enum { QUERY_MAX = 64 << 10, METRICS_MAX = 4 << 20, EVAL_MAX = 8 << 20, IDLE_MS = 1000, RELOAD_AGAIN_MS = 5 };
 
 struct probe {
     struct listener *listener;
@@ -348,15 +348,19 @@ static void run_ended(struct listener *l)
     }
 }
 
+void prober_start_listener(struct listener *l)
+{
+    l->grid_ms = schedule_first(clock_mono_ms(), interval_ms(l), l->bridge->n_started++);
+    backoff_reset(&l->backoff);
+    rest(l, l->grid_ms);
+}
+
 static void partition_changed(struct listener *l)
 {
     struct bridge *b = l->bridge;
     bool is_ready = partition_is_ready(l->partition);
-    int64_t now = clock_mono_ms();
     if (l->phase == PHASE_OFF && is_ready) {
-        l->grid_ms = schedule_first(now, interval_ms(l), b->n_started++);
-        backoff_reset(&l->backoff);
-        rest(l, l->grid_ms);
+        prober_start_listener(l);
     } else if (l->phase == PHASE_WAITING && !is_ready) {
         schedule_remove(&b->heap, &l->due);
         l->phase = PHASE_OFF;
@@ -393,6 +397,7 @@ void *prober_main(void *arg)
     srandom((unsigned)(clock_mono_us() ^ getpid())); /* jitter that differs between instances */
     while (!atomic_load(&b->prober_must_end)) {
         read_mailbox(b);
+        int64_t idle_ms = reload_go_on(b) ? IDLE_MS : RELOAD_AGAIN_MS;
         int64_t now = clock_mono_ms();
         struct schedule_item *due;
         while ((due = schedule_peek(&b->heap)) && due->due_ms <= now && !atomic_load(&b->is_stopping)) {
@@ -400,8 +405,8 @@ void *prober_main(void *arg)
             start_poll(listener_of(due));
         }
         due = schedule_peek(&b->heap);
-        int64_t wait = due && !atomic_load(&b->is_stopping) ? due->due_ms - clock_mono_ms() : IDLE_MS;
-        http_engine_poll(b->http, (int)(wait < 0 ? 0 : wait > IDLE_MS ? IDLE_MS : wait));
+        int64_t wait = due && !atomic_load(&b->is_stopping) ? due->due_ms - clock_mono_ms() : idle_ms;
+        http_engine_poll(b->http, (int)(wait < 0 ? 0 : wait > idle_ms ? idle_ms : wait));
     }
     return NULL;
 }

@@ -250,7 +250,8 @@ static enum step steps(struct run *r, struct err *e)
             r->p.listener->config->query_records ? one_page(r, e) : commit(r, NULL, true, NULL, e);
         if (step == STEP_FAILED)
             step = give_up(r, e);
-        if (step != STEP_ON || jobs_wait(b) || atomic_load(&b->is_stopping))
+        if (step != STEP_ON || jobs_wait(b) || atomic_load(&b->is_stopping) ||
+            atomic_load(&r->p.listener->must_yield))
             return step;
     }
 }
@@ -263,7 +264,8 @@ void run_go_on(struct listener *l)
         step = STEP_FAILED;
     else if (r && !atomic_load(&l->bridge->is_stopping))
         step = steps(r, &l->err);
-    if (step == STEP_ON && !atomic_load(&l->bridge->is_stopping)) {
+    /* a reload that is about to change it: the run goes on from its state then, as after a restart */
+    if (step == STEP_ON && !atomic_load(&l->bridge->is_stopping) && !atomic_load(&l->must_yield)) {
         l->run = r;
         l->end = RUN_YIELD;
         return;

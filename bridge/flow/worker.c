@@ -57,6 +57,9 @@ void *worker_main(void *arg)
         case JOB_CLOSE:
             ownership_close(job->owned);
             break;
+        case JOB_LOOK:
+            ownership_look(job->owned);
+            break;
         case JOB_RUN:
             run_go_on(job->listener);
             prober_post(job->listener, true);

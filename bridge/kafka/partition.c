@@ -246,6 +246,19 @@ bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const cha
     return ready;
 }
 
+int partition_peek_keys(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg,
+                        struct err *e)
+{
+    struct state_map state = {0};
+    if (state_read(p->config, p->id, &p->owned, READ_IDLE_MS, &state, e))
+        return -1;
+    for (size_t i = 0; i < state.cap; i++)
+        if (state.entries[i].key)
+            on_key(arg, state.entries[i].key);
+    state_map_release(&state);
+    return 0;
+}
+
 static int produce_state(struct partition *p, const char *key, struct slice value, struct chunk *blame,
                          struct err *e)
 {

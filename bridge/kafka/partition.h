@@ -60,6 +60,11 @@ bool partition_get(struct partition *p, const char *key, struct buf *ret, uint64
 /* Calls `on_key` for each key, under the lock: it must not call back. False when not READY. */
 bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg);
 
+/* The same for a partition that isn't open: reads its state topic as it stands, without a fence: somebody may
+ * be writing it. Blocks; -1 as partition_open. */
+int partition_peek_keys(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg,
+                        struct err *e);
+
 /* Hands over a chunk and waits for its outcome (in `c`, and returned). On COMMITTED the state in memory has
  * its writes. */
 enum chunk_outcome partition_commit(struct partition *p, struct chunk *c);
