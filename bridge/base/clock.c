@@ -19,6 +19,11 @@ int64_t clock_mono_ms(void)
     return clock_mono_us() / 1000;
 }
 
+int64_t clock_boot_ms(void)
+{
+    return us_of(CLOCK_BOOTTIME) / 1000;
+}
+
 int64_t clock_wall_ms(void)
 {
     return us_of(CLOCK_REALTIME) / 1000;

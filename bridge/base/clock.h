@@ -9,6 +9,8 @@
 /* Milliseconds and microseconds since some fixed moment, never going back. */
 int64_t clock_mono_ms(void);
 int64_t clock_mono_us(void);
+/* The same, going on while the machine sleeps. */
+int64_t clock_boot_ms(void);
 /* Milliseconds since 1970-01-01T00:00:00Z. */
 int64_t clock_wall_ms(void);
 

@@ -242,7 +242,8 @@ void run_drop(struct listener *l);
 int listener_check_topics(struct listener *l, struct err *e);
 
 /* health.c: a state change is logged once */
-void health_argilla(struct bridge *b, const struct err *e /* NULL: it answered */);
+/* What became of a request made at `asked_ms` (monotonic); `e` NULL: it was answered. */
+void health_argilla(struct bridge *b, const struct err *e, int64_t asked_ms);
 void health_kafka(struct bridge *b, const struct err *e);
 void health_listener(struct listener *l, const struct err *e /* NULL: well */);
 

@@ -2,17 +2,14 @@
 #include "bridge.h"
 #include "clock.h"
 
-enum { SILENT_MS = 1000 };
-
 /* One request that times out while others are answered is its dataset's matter: the server is down when
- * nothing has been answered for a while. */
-void health_argilla(struct bridge *b, const struct err *e)
+ * nothing at all has been answered since that request was made. */
+void health_argilla(struct bridge *b, const struct err *e, int64_t asked_ms)
 {
-    int64_t now = clock_mono_ms();
     bool is_answer = !e || e->http_status;
     if (is_answer)
-        atomic_store(&b->argilla_answered_ms, now);
-    bool is_down = !is_answer && now - atomic_load(&b->argilla_answered_ms) > SILENT_MS;
+        atomic_store(&b->argilla_answered_ms, clock_mono_ms());
+    bool is_down = !is_answer && atomic_load(&b->argilla_answered_ms) < asked_ms;
     if ((!is_answer && !is_down) || atomic_load(&b->is_stopping))
         return;
     if (atomic_exchange(&b->argilla_is_down, is_down) == is_down)

@@ -285,7 +285,7 @@ struct stall {
  * handle: so it owns nothing until the group had the time to say so. */
 static void distrust_after_stall(struct bridge *b, struct stall *s)
 {
-    int64_t now = clock_mono_ms(), stood_ms = now - s->last_ms;
+    int64_t now = clock_boot_ms(), stood_ms = now - s->last_ms;
     bool trusts = s->trust_ms && now >= s->trust_ms;
     s->last_ms = now;
     if (stood_ms <= STALL_MS && !trusts)
@@ -303,7 +303,7 @@ static void distrust_after_stall(struct bridge *b, struct stall *s)
 static void serve(struct bridge *b, struct membership *m)
 {
     struct err e;
-    struct stall stall = {.last_ms = clock_mono_ms()};
+    struct stall stall = {.last_ms = clock_boot_ms()};
     struct watch watch = {0};
     while (!atomic_load(&b->is_stopping)) {
         if (membership_poll(m, POLL_MS, &e)) {

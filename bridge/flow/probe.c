@@ -122,7 +122,7 @@ static void probe_failed(struct probe *p, const struct err *why)
 static void on_answer(struct probe *p, struct argilla_answer *a)
 {
     struct bridge *b = p->listener->bridge;
-    health_argilla(b, a->err.class ? &a->err : NULL);
+    health_argilla(b, a->err.class ? &a->err : NULL, p->start_ms);
     if (a->err.class && !p->err.class)
         p->err = a->err;
     if (--p->n_waiting > 0)
@@ -152,7 +152,7 @@ static void on_metric(void *arg, struct argilla_answer *a)
 static void on_dataset(void *arg, struct argilla_answer *a)
 {
     struct probe *p = arg;
-    health_argilla(p->listener->bridge, a->err.class ? &a->err : NULL);
+    health_argilla(p->listener->bridge, a->err.class ? &a->err : NULL, p->start_ms);
     if (a->err.class) {
         probe_failed(p, &a->err);
         return;

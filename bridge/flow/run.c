@@ -18,6 +18,7 @@ struct run {
     struct scan_page *page; /* fetched, not yet committed */
     int limit;
     bool is_fetching;
+    int64_t asked_ms;
     struct argilla_wait wait;
 };
 
@@ -26,6 +27,7 @@ static void start_fetch(struct run *r, const char *cursor)
     struct listener *l = r->p.listener;
     argilla_wait_init(&r->wait);
     r->is_fetching = true;
+    r->asked_ms = clock_mono_ms();
     atomic_store(&l->scan_id, argilla_scan(l->bridge->argilla, &l->run_dataset, r->query, cursor, r->limit,
                                            argilla_wait_done, &r->wait));
     if (atomic_load(&l->bridge->is_stopping)) /* the stop may have looked at scan_id before it was there */
@@ -46,7 +48,7 @@ static struct scan_page *await_answer(struct run *r, struct err *e)
 static struct scan_page *await_fetch(struct run *r, struct err *e)
 {
     struct scan_page *page = await_answer(r, e);
-    health_argilla(r->p.listener->bridge, page ? NULL : e);
+    health_argilla(r->p.listener->bridge, page ? NULL : e, r->asked_ms);
     return page;
 }
 

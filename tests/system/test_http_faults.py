@@ -215,6 +215,21 @@ def test_datasets_that_hang_delay_nobody_else(kafka, tmp_path):
             assert bridge.stop(10) == 0
 
 
+def test_a_dataset_that_hangs_while_others_are_asked_seldom_is_not_a_server_that_is_down(kafka, tmp_path):
+    """The others were last asked more than a second before the time-out, and were answered meanwhile."""
+    topic = name("seldom")
+    with FaultyArgilla() as server:
+        for dataset in ("hangs", "well"):
+            server.add(dataset, text_records(5))
+        server.fault("hangs", "count", Hang(), times=None)
+        listeners = [listener(topic, "hangs"), listener(topic, "well", interval_s=3.7)]
+        with Bridge(tmp_path, config(kafka, server.url, listeners, argilla="timeout_ms = 6000;")) as bridge:
+            bridge.await_event("listener failing", listener="hangs")
+            assert len(server.asked("well", "count")) >= 2
+            assert bridge.seen("argilla down") == []
+            assert bridge.stop(10) == 0
+
+
 def test_a_server_that_is_away_is_told_once_and_found_again(kafka, tmp_path):
     topic, datasets = name("away"), [f"away-{i}" for i in range(5)]
     with FaultyArgilla() as server:

@@ -187,7 +187,7 @@ def test_coming_and_going_under_load(kafka, argilla_url, datasets, tmp_path, lon
     print(f"seed {seed}")
     r, bridges = random.Random(seed), [fleet.bridge().start() for _ in range(3)]
     try:
-        end, n = time.monotonic() + (400 if long else 40), {"kill": 0, "stop": 0}
+        end, n = time.monotonic() + (600 if long else 120), {"kill": 0, "stop": 0}
         while time.monotonic() < end:
             time.sleep(r.uniform(0.5, 5))
             one, how = r.choice(bridges), r.choice(["kill", "stop", "stop"])

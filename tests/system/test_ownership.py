@@ -199,11 +199,12 @@ def test_an_instance_that_lost_a_partition_never_shuts_out_the_new_owner(kafka, 
 # ---- the end of a transaction gets lost ----
 
 
-def proxied_run(arena, server, fate, seconds, **options):
-    """An instance behind the proxy for some time. Returns the outcome, the instance's end and the proxy's counts."""
+def proxied_run(arena, server, fate, seconds, size=8, **options):
+    """An instance behind the proxy for some time, with `size` partitions, so with as many producers in trouble at once. Returns the
+    outcome, the instance's end and the proxy's counts."""
     proxy_options = {key: options.pop(key) for key in ("probability", "hold_s") if key in options}
     with EndTxnProxy(server.proxied[0], fate, server.proxy_port, **proxy_options) as proxy:
-        a = arena(server.bootstrap)
+        a = arena(server.bootstrap, partitions=size, listeners=size)
         direct, a.bootstrap = a.bootstrap, proxy.bootstrap
         instance = a.start(**options)
         instance.await_line("^open")
@@ -216,8 +217,9 @@ def proxied_run(arena, server, fate, seconds, **options):
 
 def test_an_endtxn_that_arrives_late_harms_nobody(broker, arena, many):
     """EndTxn delayed until the client has reconnected and repeated it: is a later transaction ended by it?"""
-    outcome, end, counts = proxied_run(arena, broker, "delay", many(40), probability=0.04, workers=3)
-    assert counts["late"] > 20 and end["replaced"] > 20
+    outcome, end, counts = proxied_run(arena, broker, "delay", many(40), probability=0.04, workers=24)
+    print(counts, end)
+    assert counts["late"] > 200 and end["replaced"] > 200
     assert outcome.faults() == {}
 
 
@@ -225,7 +227,7 @@ def test_an_endtxn_that_arrives_late_harms_nobody(broker, arena, many):
 def test_the_rule_about_lost_sockets_is_what_prevents_it(broker, arena, keep_handle):
     """The same with transactions that take long, with the rule and without: is the rule needed, and enough?"""
     outcome, end, counts = proxied_run(
-        arena, broker, "delay", 15, probability=0.3, hold_s=3, keep_handle=keep_handle, **SLOW_TRANSACTIONS
+        arena, broker, "delay", 15, size=4, probability=0.3, hold_s=3, keep_handle=keep_handle, **SLOW_TRANSACTIONS
     )
     assert counts["late"] > 20
     assert (end["replaced"] > 0) != keep_handle
@@ -234,10 +236,11 @@ def test_the_rule_about_lost_sockets_is_what_prevents_it(broker, arena, keep_han
 
 def test_answers_and_requests_lost_at_the_end_of_transactions_harm_nobody(broker, arena, many):
     """Swallowed, cut before and after, delayed: did a commit without an answer happen or not?"""
-    outcome, end, counts = proxied_run(arena, broker, "mix", many(30), probability=0.1, workers=4)
-    print(counts)
-    assert all(counts[fate] > 0 for fate in ("swallow", "cut", "cutreq", "delay"))
-    assert end["committed"] > 50
+    outcome, end, counts = proxied_run(arena, broker, "mix", many(40), size=16, probability=0.15, workers=48)
+    print(counts, end)
+    fates = [counts[fate] for fate in ("swallow", "cut", "cutreq", "delay")]
+    assert min(fates) > 30 and sum(fates) > 200
+    assert end["committed"] > 200
     assert outcome.faults() == {}
 
 
