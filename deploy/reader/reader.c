@@ -177,17 +177,20 @@ int64_t reader_n_foreign(const struct reader *r)
     return r->n_foreign;
 }
 
+/* By the call for time stamps, where the newest one stands for the end: rd_kafka_query_watermark_offsets
+ * keeps no time-out once the brokers are gone (2.0.2). */
 int reader_mark_end(struct reader *r, struct err *e)
 {
-    for (int i = 0; i < r->partitions->cnt; i++) {
-        const rd_kafka_topic_partition_t *p = &r->partitions->elems[i];
-        int64_t low;
-        rd_kafka_resp_err_t err =
-            rd_kafka_query_watermark_offsets(r->rk, p->topic, p->partition, &low, &r->ends[i], ANSWER_MS);
-        if (err)
-            return fail(e, p->topic, err);
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(r->partitions);
+    for (int i = 0; i < ends->cnt; i++)
+        ends->elems[i].offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(r->rk, ends, ANSWER_MS);
+    for (int i = 0; i < ends->cnt && !err; i++) {
+        err = ends->elems[i].err;
+        r->ends[i] = ends->elems[i].offset;
     }
-    return 0;
+    rd_kafka_topic_partition_list_destroy(ends);
+    return err ? fail(e, "the topics' ends", err) : 0;
 }
 
 bool reader_is_at_end(const struct reader *r)

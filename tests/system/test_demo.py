@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,12 @@ def program(pid):
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode().rsplit("/", 1)[-1]
     except OSError:
         return None
+
+
+def waits_for(pid, number):
+    """It has blocked the signal, which it takes when it is ready to."""
+    mask = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text()).group(1)
+    return int(mask, 16) >> (number - 1) & 1
 
 
 class Demo:
@@ -194,7 +199,7 @@ def test_the_subscriber_counts_what_it_read(tmp_path, story, code, told):
         assert producer.flush(10) == 0
         words = [BUILD / "deploy/reader/demo-reader", "--brokers", sim.kafka, "--topics", "t"]
         reader = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        time.sleep(0.1)  # whenever it is told to end, it reads what is there by then
+        eventually(lambda: waits_for(reader.pid, signal.SIGTERM), 10, "its signal mask")
         reader.terminate()
         output, _ = reader.communicate(timeout=60)
         assert output.splitlines()[-1] == told and reader.returncode == code
