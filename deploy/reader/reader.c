@@ -4,7 +4,7 @@
 
 #include "json_scan.h"
 
-enum { ANSWER_MS = 10000 };
+enum { ANSWER_MS = 5000 };
 
 struct reader {
     rd_kafka_t *rk;

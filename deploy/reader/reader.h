@@ -7,7 +7,7 @@
 
 struct reader;
 
-/* Waits until the brokers have told the topics' partitions, 10 s at most. `topics`: NAME,NAME. */
+/* Waits until the brokers have told the topics' partitions, 5 s at most. `topics`: NAME,NAME. */
 int reader_new(const char *brokers, const char *topics, struct reader **ret, struct err *e);
 /* Takes NULL. */
 void reader_free(struct reader *r);
