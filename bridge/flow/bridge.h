@@ -56,7 +56,7 @@ enum phase {
     PHASE_OFF,     /* its partition is not ours or not ready */
     PHASE_WAITING, /* in the heap */
     PHASE_PROBING, /* requests are out */
-    PHASE_RUNNING  /* a worker has it, or it waits for one */
+    PHASE_RUNNING  /* a worker has it, or it waits for one, or for a page of its scan */
 };
 
 /* How a worker gave a listener back. */
@@ -116,9 +116,8 @@ struct listener {
 
     /* from the prober to the worker and back, in turns */
     struct fired *fired; /* a run to begin; NULL: go on with what the state says */
-    struct run *run;     /* a run that yielded */
+    struct run *run;     /* a run that yielded, or is parked until a page comes */
     struct dataset_ref run_dataset;
-    atomic_ullong scan_id; /* the request that a run waits for, 0 for none: what a stop cancels */
     enum run_end end;
     struct err err;
 
@@ -235,7 +234,9 @@ bool reload_go_on(struct bridge *b);
 void reload_free(struct reload *r);
 
 /* run.c */
-void run_go_on(struct listener *l);
+/* A worker's. False: the run waits for a page, whose arrival pushes the listener's job again; the listener
+ * isn't the caller's any more. */
+bool run_go_on(struct listener *l);
 void run_drop(struct listener *l);
 
 /* topics of a listener: makes them when missing, learns their limits. Worker. */

@@ -1,86 +1,69 @@
 /* One run, from the decision (probe.c) to its run message: the matches are scanned page by page in the order
  * of id; each page becomes a chunk, whose transaction carries messages and state; the last one carries the
  * run message and the next query_params. Straight-line code on a worker, except that it gives the worker up
- * between chunks when others wait.
+ * between chunks when others wait, and while a page is on its way: then the step is begun again, with the
+ * page.
  *
  * kill -9 anywhere: what the last committed chunk wrote is all there is. A run with a chunk in it goes on
  * behind its cursor with the ctx that it began with; a run without one never was, and the next poll decides
  * anew. */
 #include "bridge.h"
 #include "clock.h"
+#include "fetch.h"
 #include "json_scan.h"
 #include "publish.h"
 
 struct run {
     struct publish_run p;
-    char *query;            /* the formatted one, as frozen; NULL: all records */
-    int64_t total;          /* as frozen; -1 when it was not asked for */
-    struct scan_page *page; /* fetched, not yet committed */
-    int limit;
-    bool is_fetching;
+    char *query;                   /* the formatted one, as frozen; NULL: all records */
+    int64_t total;                 /* as frozen; -1 when it was not asked for */
+    struct scan_page *page, *next; /* fetched, not yet committed; the one behind it */
+    struct fetch *fetch;           /* on its way, or NULL */
     int64_t asked_ms;
-    struct argilla_wait wait;
+    int limit;
+};
+
+enum step {
+    STEP_ON,
+    STEP_WAIT, /* for `fetch`: the same step once more then */
+    STEP_DONE,
+    STEP_STALE,
+    STEP_FAILED
 };
 
 static void start_fetch(struct run *r, const char *cursor)
 {
-    struct listener *l = r->p.listener;
-    argilla_wait_init(&r->wait);
-    r->is_fetching = true;
     r->asked_ms = clock_mono_ms();
-    atomic_store(&l->scan_id, argilla_scan(l->bridge->argilla, &l->run_dataset, r->query, cursor, r->limit,
-                                           argilla_wait_done, &r->wait));
-    if (atomic_load(&l->bridge->is_stopping)) /* the stop may have looked at scan_id before it was there */
-        http_cancel(l->bridge->http, atomic_load(&l->scan_id));
+    r->fetch = fetch_start(r->p.listener, r->query, cursor, r->limit);
 }
 
-static struct scan_page *await_answer(struct run *r, struct err *e)
+/* The page behind `cursor`, which may be on its way already. One that is over max_page_bytes is asked for
+ * again in halves, down to one record. */
+static enum step fetch(struct run *r, const char *cursor, struct scan_page **ret, struct err *e)
 {
-    struct argilla_answer a;
-    argilla_wait(&r->wait, &a);
-    r->is_fetching = false;
-    atomic_store(&r->p.listener->scan_id, 0);
-    if (a.err.class)
-        *e = a.err;
-    return a.err.class ? NULL : a.page;
-}
-
-static struct scan_page *await_fetch(struct run *r, struct err *e)
-{
-    struct scan_page *page = await_answer(r, e);
-    health_argilla(r->p.listener->bridge, page ? NULL : e, r->asked_ms);
-    return page;
-}
-
-/* A page that is over max_page_bytes is asked for again in halves, down to one record. */
-static struct scan_page *fetch(struct run *r, const char *cursor, struct err *e)
-{
-    if (!r->is_fetching)
-        start_fetch(r, cursor);
-    struct scan_page *page = await_fetch(r, e);
-    while (!page && e->class == ERR_BAD_INPUT && e->http_status == 200 && r->limit > 1) {
-        r->limit /= 2;
-        start_fetch(r, cursor);
-        page = await_fetch(r, e);
+    for (;; r->limit /= 2) {
+        if (!r->fetch)
+            start_fetch(r, cursor);
+        if (!fetch_has_come(r->fetch))
+            return STEP_WAIT;
+        struct scan_page *page = fetch_take(TAKE_PTR(r->fetch), e);
+        health_argilla(r->p.listener->bridge, page ? NULL : e, r->asked_ms);
+        if (page) {
+            *ret = page;
+            return STEP_ON;
+        }
+        if (e->class != ERR_BAD_INPUT || e->http_status != 200 || r->limit <= 1)
+            return STEP_FAILED;
     }
-    return page;
 }
 
 static void run_free(struct run *r)
 {
-    struct scan_page *late = NULL;
-    struct err ignored;
     if (!r)
         return;
-    if (r->is_fetching) {
-        struct listener *l = r->p.listener;
-        if (!atomic_load(
-                &l->bridge->prober_must_end)) /* afterwards the engine is gone, and has answered all */
-            http_cancel(l->bridge->http, atomic_load(&l->scan_id));
-        late = await_answer(r, &ignored); /* cancelled by us: says nothing of the server */
-        scan_page_free(late);
-    }
+    fetch_drop(r->fetch);
     scan_page_free(r->page);
+    scan_page_free(r->next);
     listener_state_release(&r->p.state);
     frozen_run_release(&r->p.frozen);
     run_progress_release(&r->p.progress);
@@ -161,8 +144,6 @@ fail:
     return rc;
 }
 
-enum step { STEP_ON, STEP_DONE, STEP_STALE, STEP_FAILED };
-
 /* One chunk to Kafka: durable together with the state that says so, or not at all. */
 static enum step commit(struct run *r, const struct scan_page *page, bool is_last, const char *failure,
                         struct err *e)
@@ -197,19 +178,23 @@ static void tell_progress(const struct run *r)
  * committed the one after the next is on its way. */
 static enum step one_page(struct run *r, struct err *e)
 {
-    if (!r->page && !(r->page = fetch(r, r->p.progress.cursor, e)))
-        return STEP_FAILED;
+    enum step step = STEP_ON;
+    if (!r->page)
+        step = fetch(r, r->p.progress.cursor, &r->page, e);
+    if (step != STEP_ON)
+        return step;
     if (!r->page->n_records)
         return commit(r, NULL, true, NULL, e);
-    struct scan_page *next = fetch(r, r->page->cursor, e);
-    if (!next)
-        return STEP_FAILED;
-    bool is_last = !next->n_records;
+    if (!r->next)
+        step = fetch(r, r->page->cursor, &r->next, e);
+    if (step != STEP_ON)
+        return step;
+    bool is_last = !r->next->n_records;
     if (!is_last)
-        start_fetch(r, next->cursor);
-    enum step step = commit(r, r->page, is_last, NULL, e);
+        start_fetch(r, r->next->cursor);
+    step = commit(r, r->page, is_last, NULL, e);
     scan_page_free(r->page);
-    r->page = next;
+    r->page = TAKE_PTR(r->next);
     if (step == STEP_ON || step == STEP_DONE)
         tell_progress(r);
     return step;
@@ -258,19 +243,23 @@ static enum step steps(struct run *r, struct err *e)
     }
 }
 
-void run_go_on(struct listener *l)
+bool run_go_on(struct listener *l)
 {
     struct run *r = TAKE_PTR(l->run);
     enum step step = STEP_STALE;
     if (!r && begin(l, &r, &l->err))
         step = STEP_FAILED;
-    else if (r && !atomic_load(&l->bridge->is_stopping))
-        step = steps(r, &l->err);
+    while (r && !atomic_load(&l->bridge->is_stopping) && (step = steps(r, &l->err)) == STEP_WAIT) {
+        l->run = r;
+        if (fetch_park(r->fetch))
+            return false;
+        l->run = NULL;
+    }
     /* a reload that is about to change it: the run goes on from its state then, as after a restart */
     if (step == STEP_ON && !atomic_load(&l->bridge->is_stopping) && !atomic_load(&l->must_yield)) {
         l->run = r;
         l->end = RUN_YIELD;
-        return;
+        return true;
     }
     if (step == STEP_DONE)
         tell_done(r);
@@ -279,4 +268,5 @@ void run_go_on(struct listener *l)
     run_free(r);
     run_drop(l);
     l->end = step == STEP_DONE ? RUN_DONE : step == STEP_FAILED ? RUN_FAILED : RUN_AGAIN;
+    return true;
 }

@@ -49,6 +49,7 @@ void *worker_main(void *arg)
 {
     struct bridge *b = arg;
     struct job *job;
+    struct listener *l;
     while ((job = jobs_take(b))) {
         switch (job->kind) {
         case JOB_OPEN:
@@ -61,8 +62,9 @@ void *worker_main(void *arg)
             ownership_look(job->owned);
             break;
         case JOB_RUN:
-            run_go_on(job->listener);
-            prober_post(job->listener, true);
+            l = job->listener;
+            if (run_go_on(l))
+                prober_post(l, true);
             break;
         }
     }

@@ -55,6 +55,18 @@ static void control_stats(struct sim *sim, const struct request *r, struct answe
         stats_clear(&sim->stats);
 }
 
+/* {"record": n} */
+static void control_arrivals(struct sim *sim, const struct request *r, struct slice body, struct answer *a)
+{
+    if (strcmp(r->method, "GET") == 0) {
+        arrivals_write(&sim->arrivals, &a->body);
+        return;
+    }
+    int64_t n = get_number(body, "record", 0);
+    arrivals_record(&sim->arrivals, n > 0 ? (size_t)n : 0);
+    ok(a);
+}
+
 /* {"name","task","records","record_bytes","batch"} */
 static void control_datasets(struct sim *sim, struct slice body, struct answer *a)
 {
@@ -132,6 +144,8 @@ void control_route(struct sim *sim, struct request *r, struct answer *a)
         control_faults(sim, r, body, a);
     } else if (strcmp(what, "stats") == 0) {
         control_stats(sim, r, a);
+    } else if (strcmp(what, "arrivals") == 0) {
+        control_arrivals(sim, r, body, a);
     } else if (strcmp(r->method, "POST") != 0) {
         answer_detail(a, 405, "Method Not Allowed");
     } else if (strcmp(what, "datasets") == 0) {

@@ -145,6 +145,7 @@ int main(int argc, char **argv)
     store_release(&sim.store);
     faults_clear(&sim.faults);
     stats_release(&sim.stats);
+    arrivals_record(&sim.arrivals, 0);
     canned_free(sim.canned);
     options_release(&sim.options);
     return rc ? 1 : 0;

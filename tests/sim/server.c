@@ -75,8 +75,10 @@ static struct exchange *exchange_new(struct server *s, struct MHD_Connection *c,
     x->r.from = argument(c, "from");
     x->r.discard = argument(c, "mark_as_discarded");
     (void)pthread_mutex_lock(&s->sim->lock);
-    if (!x->is_control)
+    if (!x->is_control) {
         stats_begin(&s->sim->stats, x->dataset);
+        arrivals_add(&s->sim->arrivals, path);
+    }
     (void)pthread_mutex_unlock(&s->sim->lock);
     return x;
 }

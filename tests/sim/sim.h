@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "arrivals.h"
 #include "faults.h"
 #include "kafka_mock.h"
 #include "options.h"
@@ -36,6 +37,7 @@ struct sim {
     struct store store;
     struct faults faults;
     struct stats stats;
+    struct arrivals arrivals;
     struct canned *canned; /* NULL: pages are made anew each time */
     double changes_per_s, adds_per_s;
 };

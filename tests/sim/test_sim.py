@@ -212,6 +212,17 @@ def test_stats(sim):
     assert sim.control("stats")["requests"] == [] and sim.control("stats")["max_in_flight"] == 0
 
 
+def test_arrivals_are_recorded_on_request(sim):
+    post(sim)
+    sim.control("arrivals", {"record": 2})
+    before = time.monotonic()
+    post(sim), post(sim, SCAN), post(sim)
+    (first, a), (second, b) = sim.control("arrivals")
+    assert (a, b) == (SEARCH, SCAN) and before * 1e6 <= first <= second <= time.monotonic() * 1e6
+    sim.control("arrivals", {"record": 0})
+    assert sim.control("arrivals") == []
+
+
 def test_an_idle_connection_is_kept_and_then_closed(sim):
     with socket.create_connection(("127.0.0.1", int(sim.url.rsplit(":", 1)[1]))) as s:
         s.settimeout(15)
