@@ -47,6 +47,7 @@ class Demo:
         self.process = subprocess.Popen(
             [DEMO, *map(str, options)], env={**os.environ, "TMPDIR": str(dir)}, cwd="/", start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
         )  # fmt: skip
         self.lines = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -57,6 +57,8 @@ def test_batches_records_metrics_and_params_that_move_on(tmp_path):
         with start(sim, tmp_path, listeners) as bridge:  # and on from there
             sim.control("writes", {"dataset": "d", "adds": 3})
             bridge.await_event("run", listener="ten", run=4)
+            bridge.await_event("run", listener="each", run=3)
+            bridge.await_event("run", listener="size", total=70)
             assert bridge.stop() == 0
         reader.to_end()
         records = {r["id"]: r for r in every_record(sim)}
