@@ -21,6 +21,7 @@ from simulator import Sim  # noqa: E402
 N_WELL, N_HANGING, LISTENERS_EACH = 200, 8, 3
 CALM_S, HANG_S = 4, 30
 BOUND_MS = 100
+EARLY_S = 0.01  # before a tick: the grid was taken from late polls, and the log tells times in whole milliseconds
 COUNT, SCAN = "TextClassification:search", "records/:search"
 TOPICS = "well:8,well.runs:8,hung:8,hung.runs:8,g.state:8"
 
@@ -55,13 +56,14 @@ class Grid:
         self.phase = first + min((a - first + 0.5) % 1 - 0.5 for a in arrivals)
 
     def late_ms(self, at):
-        return (at - self.phase) % 1 * 1000 if (at - self.phase) % 1 < 0.999 else 0  # a millisecond early is the measurement's
+        late = (at - self.phase) % 1
+        return late * 1000 if late < 1 - EARLY_S else 0
 
     def tick(self, at):
-        return int(at - self.phase + 0.001)
+        return int(at - self.phase + EARLY_S)
 
     def due(self, at):
-        return self.tick(at + 0.005) + self.phase  # of a decision, whose time is told in whole milliseconds
+        return self.tick(at) + self.phase
 
 
 class Lateness:
