@@ -134,7 +134,7 @@ struct listener {
     struct run *run;     /* a run that yielded */
     struct dataset_ref run_dataset;
     struct listener_mark mark; /* deliver = changes */
-    atomic_ullong scan_id; /* the request that a run waits for, 0 for none: what a stop cancels */
+    atomic_ullong scan_id;     /* the request that a run waits for, 0 for none: what a stop cancels */
     enum run_end end;
     struct err err;
 

@@ -14,11 +14,11 @@
 
 struct run {
     struct publish_run p;
-    char *query;              /* what the scan asks for, as frozen; NULL: all records */
-    int64_t total;            /* as frozen; -1 when it was not asked for */
-    struct scan_page *held;   /* goes out when it is known whether it is the last one */
-    char *at;                 /* the cursor behind the last page that was read, or NULL; `held` is before it */
-    struct changes *changes;  /* NULL: all matches are published */
+    char *query;             /* what the scan asks for, as frozen; NULL: all records */
+    int64_t total;           /* as frozen; -1 when it was not asked for */
+    struct scan_page *held;  /* goes out when it is known whether it is the last one */
+    char *at;                /* the cursor behind the last page that was read, or NULL; `held` is before it */
+    struct changes *changes; /* NULL: all matches are published */
     struct page_filter known; /* of `held` */
     int64_t n_skipped;        /* records with nothing new, of pages since the last chunk */
     bool is_removing, is_silent;
@@ -268,9 +268,9 @@ static enum step take_page(struct run *r, struct scan_page *page, struct err *e)
 {
     struct page_filter known = {0};
     enum changes_rc news = r->changes ? changes_filter(r->changes, page, &known) : CHANGES_SOME;
-    enum step step = news == CHANGES_STALE               ? STEP_STALE
+    enum step step = news == CHANGES_STALE             ? STEP_STALE
                      : news == CHANGES_SOME && r->held ? commit_held(r, false, false, e)
-                                                         : STEP_ON;
+                                                       : STEP_ON;
     if (step != STEP_ON) {
         page_filter_release(&known);
         scan_page_free(page);
