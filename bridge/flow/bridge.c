@@ -94,6 +94,7 @@ int bridge_new(const struct config *config, struct log *log, const struct bridge
     b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
     for (int i = 0; i < b->n_owned; i++)
         b->owned[i] = (struct owned){.bridge = b, .partition = partition_new(config, i, NULL)};
+    admission_init(b);
     add_listeners(b);
     if (connect_all(b, e)) {
         bridge_free(b);
@@ -277,6 +278,7 @@ void bridge_free(struct bridge *b)
     argilla_free(b->argilla);
     kafka_admin_free(b->admin);
     expr_cache_free(b->exprs);
+    free(b->admission.active);
     free(b->owned);
     free(b->listeners);
     free(b->workers);

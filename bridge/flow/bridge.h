@@ -102,6 +102,13 @@ struct listener_change {
 };
 
 enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_LOOK, JOB_RUN };
+/* Which runs may go on (admission.c). The prober's. */
+struct admission {
+    struct listener **active;
+    size_t n_active, n_slots;
+    struct listener *waiting, **tail;
+};
+
 struct job {
     enum job_kind kind;
     struct listener *listener;
@@ -142,6 +149,10 @@ struct listener {
     atomic_int hold; /* enum reconcile_hold, as the last reconcile ended; anybody may read it */
 
     struct job job;
+    struct listener *next_waiting; /* for a run to be admitted; the prober's, as the next */
+    bool is_admitted;
+    atomic_llong
+        parked_ms; /* since when its run waits for a page without a worker, monotonic; 0: it doesn't */
 
     /* the worker's: what is known of its topics */
     atomic_llong topics_checked_ms,
@@ -207,6 +218,7 @@ struct bridge {
     int n_workers;
     bool has_membership, has_prober;
     struct schedule_heap heap; /* the prober's */
+    struct admission admission;
     size_t n_started;
 };
 
@@ -248,6 +260,15 @@ void prober_post(struct listener *l, bool has_ended);
 
 /* Its partition is ready: in the schedule, at once. */
 void prober_start_listener(struct listener *l);
+
+/* admission.c; the prober */
+void admission_init(struct bridge *b);
+/* Pushes the listener's job, now or when there is room. */
+void admission_ask(struct listener *l);
+/* Its run has ended. */
+void admission_leave(struct listener *l);
+/* Runs may have stalled meanwhile: lets others in. */
+void admission_go_on(struct bridge *b);
 
 /* reload.c; the prober, between polls. False: the listeners' lock was taken, call again soon. */
 bool reload_go_on(struct bridge *b);

@@ -30,6 +30,7 @@ static void on_page(void *arg, struct argilla_answer *answer)
     f->answer = *answer;
     switch (atomic_exchange(&f->state, FETCH_COME)) {
     case FETCH_PARKED:
+        atomic_store(&l->parked_ms, 0);
         jobs_push(l->bridge, &l->job);
         break;
     case FETCH_DROPPED:

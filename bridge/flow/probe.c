@@ -111,7 +111,7 @@ static void give_to_worker(struct listener *l)
     l->run_dataset = (struct dataset_ref){xstrdup(l->config->workspace), xstrdup(l->config->dataset),
                                           l->dataset.task ? xstrdup(l->dataset.task) : NULL, NULL};
     l->job = (struct job){.kind = JOB_RUN, .listener = l};
-    jobs_push(l->bridge, &l->job);
+    admission_ask(l);
 }
 
 static void probe_failed(struct probe *p, const struct err *why)
@@ -425,6 +425,8 @@ static void start_poll(struct listener *l)
 
 static void run_ended(struct listener *l)
 {
+    if (l->end != RUN_YIELD)
+        admission_leave(l);
     switch (l->end) {
     case RUN_YIELD:
         give_to_worker(l);
@@ -491,6 +493,7 @@ void *prober_main(void *arg)
     srandom((unsigned)(clock_mono_us() ^ getpid())); /* jitter that differs between instances */
     while (!atomic_load(&b->prober_must_end)) {
         read_mailbox(b);
+        admission_go_on(b);
         int64_t idle_ms = reload_go_on(b) ? IDLE_MS : RELOAD_AGAIN_MS;
         int64_t now = clock_mono_ms();
         struct schedule_item *due;

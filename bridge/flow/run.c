@@ -355,8 +355,10 @@ bool run_go_on(struct listener *l)
         step = STEP_FAILED;
     while (r && !atomic_load(&l->bridge->is_stopping) && (step = steps(r, &l->err)) == STEP_WAIT) {
         l->run = r;
+        atomic_store(&l->parked_ms, clock_mono_ms());
         if (fetch_park(r->fetch))
             return false;
+        atomic_store(&l->parked_ms, 0);
         l->run = NULL;
     }
     /* a reload that is about to change it: the run goes on from its state then, as after a restart */
