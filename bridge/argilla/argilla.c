@@ -9,6 +9,7 @@ void dataset_ref_release(struct dataset_ref *d)
     free(d->workspace);
     free(d->name);
     free(d->task);
+    free(d->identity);
     *d = (struct dataset_ref){0};
 }
 
@@ -50,7 +51,7 @@ static void on_done(void *arg, struct http_response *resp, const struct err *e)
     if (e) {
         answer.err = *e;
         if (e->http_status >= 400)
-            c->argilla->dialect->judge(c, resp, &answer.err);
+            c->argilla->dialect->judge(c, resp, &answer);
     } else if (c->read(c, resp, &answer, &why)) {
         (void)err_wrap(&why, "%s %s/%s", c->operation, c->dataset.workspace, c->dataset.name);
         why.http_status = resp->status; /* it did answer */
@@ -76,10 +77,15 @@ uint64_t call_send(struct call *c, const char *method, struct buf *path, struct 
 
 void add_encoded(struct buf *b, const char *s)
 {
-    for (; *s; s++) {
-        unsigned char ch = (unsigned char)*s;
+    add_encoded_bytes(b, slice_of(s));
+}
+
+void add_encoded_bytes(struct buf *b, struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char ch = (unsigned char)s.p[i];
         bool plain = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') ||
-                     strchr("-._~", ch);
+                     (ch && strchr("-._~", ch));
         if (plain)
             buf_addch(b, (char)ch);
         else
@@ -92,7 +98,7 @@ static struct call *call_new(struct argilla *a, const char *operation, const cha
 {
     struct call *c = xcalloc(1, sizeof *c);
     *c = (struct call){.argilla = a, .done = done, .arg = arg, .operation = operation};
-    c->dataset = (struct dataset_ref){xstrdup(workspace), xstrdup(dataset), task ? xstrdup(task) : NULL};
+    c->dataset = (struct dataset_ref){xstrdup(workspace), xstrdup(dataset), task ? xstrdup(task) : NULL, NULL};
     return c;
 }
 
@@ -121,6 +127,17 @@ uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char
     struct call *c = call_new(a, "scan", d->workspace, d->name, d->task, done, arg);
     c->cursor = cursor ? xstrdup(cursor) : NULL;
     return a->dialect->scan(c, query, limit);
+}
+
+uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id, argilla_done_fn *done,
+                        void *arg)
+{
+    return a->dialect->exists(call_new(a, "read", d->workspace, d->name, d->task, done, arg), id);
+}
+
+char *argilla_query_since(struct argilla *a, const char *query, int64_t from_ms, int64_t to_ms)
+{
+    return a->dialect->query_since(query, from_ms, to_ms);
 }
 
 char *argilla_cursor_after(struct argilla *a, struct slice id_token)

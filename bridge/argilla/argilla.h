@@ -12,6 +12,7 @@
  * ("TextClassification"). */
 struct dataset_ref {
     char *workspace, *name, *task;
+    char *identity; /* resolve: another one when a dataset of the same name was made anew */
 };
 void dataset_ref_release(struct dataset_ref *d);
 
@@ -35,6 +36,7 @@ struct argilla_answer {
     struct err err;
     struct dataset_ref dataset; /* resolve */
     int64_t total;              /* count: exact */
+    bool is_there;              /* exists */
     char *metric_json;          /* metric: the summary, checked JSON */
     struct scan_page *page;     /* scan */
     int64_t date_ms;
@@ -64,6 +66,14 @@ uint64_t argilla_metric(struct argilla *a, const struct dataset_ref *d, const ch
  * the caller may ask for fewer. */
 uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
                       int limit, argilla_done_fn *done, void *arg);
+
+/* Is there a record with this id (its text), whatever the query? Asked for by a direct read: what a scan doesn't find
+ * may be an index's mood. Only a definite no of the dataset, which is there, gives is_there = false. */
+uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id, argilla_done_fn *done,
+                        void *arg);
+/* Those matches of `query` that the server wrote between two moments of its clock, in its query language, for count
+ * and scan. `to_ms` < 0: until now. The caller frees. */
+char *argilla_query_since(struct argilla *a, const char *query, int64_t from_ms, int64_t to_ms);
 
 /* The cursor that continues right after the record with this id token, whether or not that still exists (1.x:
  * ids sort as text). The caller frees. */

@@ -30,9 +30,11 @@ struct dialect {
     uint64_t (*count)(struct call *c, const char *query);
     uint64_t (*metric)(struct call *c, const char *query, const char *metric);
     uint64_t (*scan)(struct call *c, const char *query, int limit);
+    uint64_t (*exists)(struct call *c, struct slice id);
+    char *(*query_since)(const char *query, int64_t from_ms, int64_t to_ms);
     char *(*cursor_after)(struct slice id_token);
-    /* Reclasses an error by what the server says in its body. */
-    void (*judge)(const struct call *c, const struct http_response *resp, struct err *e);
+    /* Reclasses answer->err by what the server says in its body; clears it when that is an answer. */
+    void (*judge)(const struct call *c, const struct http_response *resp, struct argilla_answer *answer);
 };
 extern const struct dialect dialect_v1;
 
@@ -40,5 +42,6 @@ extern const struct dialect dialect_v1;
 uint64_t call_send(struct call *c, const char *method, struct buf *path, struct buf *body, int timeout_ms);
 /* `s` percent-encoded, appended: three bytes a byte at most. */
 void add_encoded(struct buf *b, const char *s);
+void add_encoded_bytes(struct buf *b, struct slice s);
 
 #endif

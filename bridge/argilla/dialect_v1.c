@@ -2,6 +2,7 @@
  * seen on a live 1.29.1. */
 #include <string.h>
 
+#include "clock.h"
 #include "dialect.h"
 #include "json_scan.h"
 
@@ -51,6 +52,17 @@ static int check_json(const struct http_response *resp, struct err *e)
 
 /* ---- resolve ---- */
 
+/* `id` is made of workspace and name: only the time says that it is another one. */
+static char *identity_of(struct slice dataset)
+{
+    struct slice id, created;
+    if (!json_get(dataset, "id", &id))
+        id = slice_of("");
+    if (!json_get(dataset, "created_at", &created))
+        created = slice_of("");
+    return xasprintf("%.*s %.*s", (int)id.len, id.p, (int)created.len, created.p);
+}
+
 static int read_dataset(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
 {
     struct slice task;
@@ -63,6 +75,7 @@ static int read_dataset(struct call *c, struct http_response *resp, struct argil
     }
     ret->dataset = c->dataset;
     ret->dataset.task = buf_take(&text);
+    ret->dataset.identity = identity_of(buf_slice(&resp->body));
     c->dataset = (struct dataset_ref){0};
     return 0;
 }
@@ -213,6 +226,82 @@ static uint64_t v1_scan(struct call *c, const char *query, int limit)
     return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
 }
 
+/* ---- records one by one ---- */
+
+static int read_record(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
+{
+    struct slice id;
+    (void)c;
+    if (check_json(resp, e))
+        return -1;
+    if (!json_get(buf_slice(&resp->body), "id", &id))
+        return err_set(e, ERR_RETRY, "the answer is no record");
+    ret->is_there = true;
+    return 0;
+}
+
+static int read_found(struct call *c, struct http_response *resp, struct argilla_answer *ret, struct err *e)
+{
+    if (read_total(c, resp, ret, e))
+        return -1;
+    ret->is_there = ret->total > 0;
+    ret->total = 0;
+    return 0;
+}
+
+/* What a path can't hold: "/" (404, as if there were no such route), the dot segments that clients and servers take
+ * away, and bytes that proxies stumble over. */
+static bool fits_path(struct slice id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if (id.p[i] == '/' || (unsigned char)id.p[i] < ' ' || id.p[i] == 0x7f)
+            return false;
+    return id.len > 0 && !slice_eq(id, ".") && !slice_eq(id, "..");
+}
+
+/* With `ids` the server looks at nothing else of a query. */
+static uint64_t search_id(struct call *c, struct slice id)
+{
+    struct buf path = path_begin(c, NULL);
+    struct buf body = buf_make(FIXED_BYTES + 6 * id.len);
+    add_encoded(&path, c->dataset.name);
+    buf_addch(&path, '/');
+    add_encoded(&path, c->dataset.task);
+    buf_addstr(&path, ":search");
+    add_workspace(&path, c);
+    buf_addstr(&path, "&limit=0&from=1");
+    buf_addstr(&body, "{\"query\":{\"ids\":[");
+    buf_addjson(&body, id.p, id.len);
+    buf_addstr(&body, "]}}");
+    c->read = read_found;
+    return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
+}
+
+static uint64_t v1_exists(struct call *c, struct slice id)
+{
+    if (!fits_path(id))
+        return search_id(c, id);
+    struct buf path = path_begin(c, NULL);
+    path.limit += 3 * id.len;
+    add_encoded(&path, c->dataset.name);
+    buf_addstr(&path, "/records/");
+    add_encoded_bytes(&path, id);
+    add_workspace(&path, c);
+    c->read = read_record;
+    return call_send(c, "GET", &path, NULL, c->argilla->config->timeout_ms);
+}
+
+/* last_updated is exact to the microsecond, and both brackets include their ends. */
+static char *v1_query_since(const char *query, int64_t from_ms, int64_t to_ms)
+{
+    char from[RFC3339_SIZE], to[RFC3339_SIZE] = "*";
+    clock_rfc3339(from_ms, from);
+    if (to_ms >= 0)
+        clock_rfc3339(to_ms, to);
+    return query ? xasprintf("(%s) AND last_updated:[%s TO %s]", query, from, to)
+                 : xasprintf("last_updated:[%s TO %s]", from, to);
+}
+
 /* next_page_cfg may be made by hand; ids sort as text, so the id goes in as a string. */
 static char *v1_cursor_after(struct slice id_token)
 {
@@ -251,14 +340,17 @@ static bool is_our_fault(const struct http_response *resp)
            strcmp(t, "builtins.ValueError") == 0;
 }
 
-static void v1_judge(const struct call *c, const struct http_response *resp, struct err *e)
+static void v1_judge(const struct call *c, const struct http_response *resp, struct argilla_answer *answer)
 {
+    struct err *e = &answer->err;
     if (e->http_status == 500 && is_our_fault(resp))
         e->class = ERR_BAD_INPUT;
     if (e->http_status != 404)
         return;
     cleanup_buf struct buf type = error_param(resp, "type");
-    if (strcmp(buf_str(&type), "ServiceDataset") == 0)
+    if (c->read == read_record && strcmp(buf_str(&type), "Record") == 0)
+        e->class = ERR_NONE; /* RecordNotFound: the dataset is there, and it isn't in it */
+    else if (strcmp(buf_str(&type), "ServiceDataset") == 0)
         (void)err_wrap(e, "no dataset %s in workspace %s", c->dataset.name, c->dataset.workspace);
     else if (strcmp(buf_str(&type), "ServiceBaseMetric") == 0)
         (void)err_wrap(e, "no such metric for %s", c->dataset.task);
@@ -266,4 +358,5 @@ static void v1_judge(const struct call *c, const struct http_response *resp, str
         (void)err_wrap(e, "no such path, is it Argilla 1.x?");
 }
 
-const struct dialect dialect_v1 = {v1_resolve, v1_count, v1_metric, v1_scan, v1_cursor_after, v1_judge};
+const struct dialect dialect_v1 = {v1_resolve, v1_count, v1_metric, v1_scan,
+                                   v1_exists,  v1_query_since, v1_cursor_after, v1_judge};

@@ -125,7 +125,7 @@ int offline_reset(const struct config *config, const struct listener_config *l, 
         s.query_params = xstrdup(params);
         free(TAKE_PTR(s.previous));
         listener_state_write(&s, &next);
-        struct state_write writes[] = {{key, buf_slice(&next)}, {run, {0}}, {ctx, {0}}};
+        struct state_write writes[] = {{slice_of(key), buf_slice(&next)}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
         rc = commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e);
     }
     listener_state_release(&s);
@@ -144,7 +144,7 @@ int offline_forget(const struct config *config, const char *name, struct err *e)
         return -1;
     (void)partition_get(o.partition, key, &value, &epoch);
     (void)partition_get(o.partition, run, &value, NULL);
-    struct state_write writes[] = {{key, {0}}, {run, {0}}, {ctx, {0}}};
+    struct state_write writes[] = {{slice_of(key), {0}}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
     int rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
                        : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
     owner_release(&o);
@@ -154,16 +154,16 @@ int offline_forget(const struct config *config, const char *name, struct err *e)
 int offline_peek(const struct config *config, const char *listener, char **ret_state, char **ret_progress,
                  struct err *e)
 {
-    struct state_map map = {0};
+    struct partition_state peeked = {0};
     atomic_bool keep_going = true;
     int id = state_partition_of(listener, config->bridge.state_partitions);
-    if (state_read(config, id, &keep_going, PEEK_MS, &map, e))
+    if (state_read(config, id, &keep_going, PEEK_MS, &peeked, e))
         return -1;
     cleanup_free char *key = listener_state_key("listener", listener),
                       *run = listener_state_key("run", listener);
-    struct slice state = state_map_get(&map, key), progress = state_map_get(&map, run);
+    struct slice state = state_map_get(&peeked.map, key), progress = state_map_get(&peeked.map, run);
     *ret_state = xstrndup(state.p ? state.p : "", state.len);
     *ret_progress = xstrndup(progress.p ? progress.p : "", progress.len);
-    state_map_release(&map);
+    partition_state_release(&peeked);
     return 0;
 }

@@ -255,7 +255,7 @@ static void add_write(struct publish_chunk *c, const char *kind, const char *lis
 {
     struct slice key = arena_printf(&c->arena, "%s/%s", kind, listener);
     c->writes[c->chunk.n_writes++] =
-        (struct state_write){(char *)key.p, value ? buf_slice(value) : (struct slice){0}};
+        (struct state_write){key, value ? buf_slice(value) : (struct slice){0}};
 }
 
 /* The run goes on after this chunk: the cursor, and once its ctx. */

@@ -29,7 +29,7 @@ struct kafka_message {
 };
 
 struct state_write {
-    char *key;
+    struct slice key;
     struct slice value; /* p == NULL: a tombstone */
 };
 

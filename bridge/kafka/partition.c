@@ -4,8 +4,9 @@
 #include <stdio.h>
 
 #include "client.h"
+#include "digest.h"
 #include "json_scan.h"
-#include "state_map.h"
+#include "partition_state.h"
 #include "state_reader.h"
 #include "txn.h"
 
@@ -30,7 +31,7 @@ struct partition {
     bool is_ready, is_busy; /* busy: somebody leads, opens or closes */
     bool wants_new_handle;
     uint64_t epoch;
-    struct state_map state;
+    struct partition_state state;
     struct chunk *waiting, **waiting_tail;
     struct partition_stats stats;
 
@@ -150,7 +151,7 @@ static int check_header(const struct partition *p, const struct state_map *state
  * still be moved on by the predecessor. READY afterwards, or closed. */
 static int open_handle(struct partition *p, struct err *e)
 {
-    struct state_map state = {0};
+    struct partition_state state = {0};
     txn_close(p->txn);
     p->txn = NULL;
     int rc = 0;
@@ -163,24 +164,27 @@ static int open_handle(struct partition *p, struct err *e)
     if (!rc)
         rc = state_read(p->config, p->id, &p->owned, READ_IDLE_MS, &state, e);
     if (!rc)
-        rc = check_header(p, &state, e);
+        rc = check_header(p, &state.map, e);
     if (rc) {
         txn_close(p->txn);
         p->txn = NULL;
     }
     lock(p);
     p->stats.n_opens++;
-    /* what was handed over on the ground of a state that still stands, stands too */
-    if (rc || !p->is_ready || !state_map_equal(&state, &p->state))
+    /* what was handed over on the ground of a state that still stands, stands too; then the one in memory is kept,
+     * which also knows what a reconcile has seen */
+    if (rc || !p->is_ready || !partition_state_equal(&state, &p->state)) {
         p->epoch++;
-    struct state_map old = p->state;
-    p->state = rc ? (struct state_map){0} : state;
-    if (rc)
-        state_map_release(&state);
-    state_map_release(&old);
+        partition_state_release(&p->state);
+        if (!rc) {
+            p->state = state;
+            state = (struct partition_state){0};
+        }
+    }
     p->is_ready = !rc;
     p->wants_new_handle = false;
     unlock(p);
+    partition_state_release(&state);
     return rc;
 }
 
@@ -205,7 +209,7 @@ void partition_close(struct partition *p)
     take_busy(p);
     p->is_ready = false;
     p->epoch++;
-    state_map_release(&p->state);
+    partition_state_release(&p->state);
     for (struct chunk *c = p->waiting, *next; c; c = next) {
         next = c->next;
         c->outcome = CHUNK_STALE;
@@ -225,7 +229,7 @@ bool partition_get(struct partition *p, const char *key, struct buf *ret, uint64
     lock(p);
     bool ready = p->is_ready;
     if (ready) {
-        struct slice value = state_map_get(&p->state, key);
+        struct slice value = state_map_get(&p->state.map, key);
         if (value.p)
             buf_addslice(ret, value);
         if (ret_epoch)
@@ -239,9 +243,9 @@ bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const cha
 {
     lock(p);
     bool ready = p->is_ready;
-    for (size_t i = 0; ready && i < p->state.cap; i++)
-        if (p->state.entries[i].key)
-            on_key(arg, p->state.entries[i].key);
+    for (size_t i = 0; ready && i < p->state.map.cap; i++)
+        if (p->state.map.entries[i].key)
+            on_key(arg, p->state.map.entries[i].key);
     unlock(p);
     return ready;
 }
@@ -249,20 +253,81 @@ bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const cha
 int partition_peek_keys(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg,
                         struct err *e)
 {
-    struct state_map state = {0};
+    struct partition_state state = {0};
     if (state_read(p->config, p->id, &p->owned, READ_IDLE_MS, &state, e))
         return -1;
-    for (size_t i = 0; i < state.cap; i++)
-        if (state.entries[i].key)
-            on_key(arg, state.entries[i].key);
-    state_map_release(&state);
+    for (size_t i = 0; i < state.map.cap; i++)
+        if (state.map.entries[i].key)
+            on_key(arg, state.map.entries[i].key);
+    partition_state_release(&state);
     return 0;
 }
 
-static int produce_state(struct partition *p, const char *key, struct slice value, struct chunk *blame,
+/* With the lock. NULL when there is none, or the state is another reading than `epoch`. */
+static struct digest_map *digests_of(struct partition *p, const struct digests_ref *r)
+{
+    return p->is_ready && p->epoch == r->epoch ? partition_state_digests(&p->state, r->listener, r->generation)
+                                               : NULL;
+}
+
+bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items, size_t n)
+{
+    lock(p);
+    bool ok = p->is_ready && p->epoch == r->epoch;
+    struct digest_map *map = digests_of(p, r);
+    for (size_t i = 0; ok && i < n; i++) {
+        uint64_t id = digest_id(items[i].id), known;
+        items[i].is_unchanged = map && digest_map_get(map, id, &known) && known == items[i].digest;
+        if (items[i].is_unchanged)
+            (void)digest_map_see(map, id);
+    }
+    unlock(p);
+    return ok;
+}
+
+void partition_digests_see_none(struct partition *p, const struct digests_ref *r)
+{
+    lock(p);
+    struct digest_map *map = digests_of(p, r);
+    if (map)
+        digest_map_clear_seen(map);
+    unlock(p);
+}
+
+bool partition_digests_take_unseen(struct partition *p, const struct digests_ref *r, struct slice id)
+{
+    lock(p);
+    struct digest_map *map = digests_of(p, r);
+    bool taken = map && digest_map_see(map, digest_id(id));
+    unlock(p);
+    return taken;
+}
+
+bool partition_digests_count(struct partition *p, const struct digests_ref *r, struct digests_count *ret)
+{
+    lock(p);
+    bool ok = p->is_ready && p->epoch == r->epoch;
+    struct digest_map *map = digests_of(p, r);
+    *ret = (struct digests_count){0};
+    if (map) {
+        ret->n = map->n;
+        ret->n_unseen = digest_map_unseen(map);
+    }
+    if (ok)
+        ret->n_old = partition_state_n_old(&p->state, r->listener, r->generation);
+    unlock(p);
+    return ok;
+}
+
+int partition_walk(struct partition *p, struct state_walk **ret, struct err *e)
+{
+    return state_walk_new(p->config, p->id, &p->owned, READ_IDLE_MS, ret, e);
+}
+
+static int produce_state(struct partition *p, struct slice key, struct slice value, struct chunk *blame,
                          struct err *e)
 {
-    struct kafka_message m = {.topic = p->config->bridge.state_topic, .key = slice_of(key), .value = value};
+    struct kafka_message m = {.topic = p->config->bridge.state_topic, .key = key, .value = value};
     return txn_produce(p->txn, &m, p->id, (struct kafka_headers){0}, blame, e);
 }
 
@@ -301,7 +366,7 @@ static bool blame_deleted_topics(struct partition *p, struct chunk *chunks)
 
 static int produce_all(struct partition *p, struct chunk *chunks, bool with_header, struct err *e)
 {
-    if (with_header && produce_state(p, header_key, slice_of(p->header), NULL, e))
+    if (with_header && produce_state(p, slice_of(header_key), slice_of(p->header), NULL, e))
         return -1;
     for (struct chunk *c = chunks; c; c = c->next)
         if (produce_chunk(p, c, e))
@@ -375,11 +440,11 @@ static void settle_committed(struct partition *p, struct chunk **chunks, struct 
 {
     lock(p);
     if (with_header)
-        state_map_set(&p->state, header_key, slice_of(p->header));
+        partition_state_set(&p->state, slice_of(header_key), slice_of(p->header));
     p->stats.n_commits++;
     while (*chunks) {
         for (size_t i = 0; i < (*chunks)->n_writes; i++)
-            state_map_set(&p->state, (*chunks)->writes[i].key, (*chunks)->writes[i].value);
+            partition_state_set(&p->state, (*chunks)->writes[i].key, (*chunks)->writes[i].value);
         p->stats.n_chunks++;
         move(chunks, done, CHUNK_COMMITTED);
     }
@@ -412,7 +477,7 @@ static void settle(struct partition *p, struct chunk *chunks, struct chunk **don
             sort_out(p, &chunks, done);
         if (!chunks)
             return;
-        bool with_header = !state_map_get(&p->state, header_key).p;
+        bool with_header = !state_map_get(&p->state.map, header_key).p;
         if (transact(p, chunks, with_header, &e) == 0) {
             settle_committed(p, &chunks, done, with_header);
             return;
@@ -443,7 +508,7 @@ static struct chunk *take_waiting(struct partition *p)
     size_t bytes = 0, messages = 0;
     while (*end && (end == &first || (bytes < GROUP_BYTES && messages < GROUP_MESSAGES))) {
         bytes += (*end)->size_bytes;
-        messages += (*end)->n_messages;
+        messages += (*end)->n_messages + (*end)->n_writes;
         end = &(*end)->next;
     }
     p->waiting = *end;

@@ -5,7 +5,7 @@
 #include "client.h"
 #include "clock.h"
 
-enum { KEY_LIMIT = 1024, WATERMARK_MS = 5000 };
+enum { WATERMARK_MS = 5000 };
 
 static int reader_new(const struct config *config, rd_kafka_t **ret, struct err *e)
 {
@@ -33,7 +33,7 @@ static int reader_new(const struct config *config, rd_kafka_t **ret, struct err 
 }
 
 /* From the absolute low watermark: the logical offset's lookup would cost half a second. */
-static int assign_from_start(rd_kafka_t *rk, const char *topic, int partition, struct err *e)
+static int assign_from_start(rd_kafka_t *rk, const char *topic, int partition, int64_t *ret_end, struct err *e)
 {
     int64_t low, high;
     rd_kafka_resp_err_t err =
@@ -44,57 +44,110 @@ static int assign_from_start(rd_kafka_t *rk, const char *topic, int partition, s
     rd_kafka_topic_partition_list_add(list, topic, partition)->offset = low;
     err = rd_kafka_assign(rk, list);
     rd_kafka_topic_partition_list_destroy(list);
+    *ret_end = high;
     return err ? kafka_err(e, "assign", err) : 0;
 }
 
-static void take(const rd_kafka_message_t *m, struct state_map *map)
+struct state_walk {
+    rd_kafka_t *rk;
+    const char *topic;
+    int partition, timeout_ms;
+    const atomic_bool *keep_going;
+    int64_t end;         /* what the partition's end was at the beginning */
+    bool is_whole;       /* nobody else writes: nothing may be left when it ends */
+    int64_t last_ms;     /* when something came */
+    int64_t hidden_from; /* PARTITION_EOF before the true end; -1: none */
+    rd_kafka_message_t *message;
+};
+
+void state_walk_free(struct state_walk *w)
 {
-    char key[KEY_LIMIT];
-    if (!m->key || m->key_len >= sizeof key || memchr(m->key, 0, m->key_len))
-        return; /* not ours: our keys are short text */
-    memcpy(key, m->key, m->key_len);
-    key[m->key_len] = '\0';
-    state_map_set(map, key, (struct slice){m->payload, m->payload ? m->len : 0});
+    if (!w)
+        return;
+    if (w->message)
+        rd_kafka_message_destroy(w->message);
+    (void)rd_kafka_consumer_close(w->rk);
+    rd_kafka_destroy(w->rk);
+    free(w);
+}
+
+int state_walk_new(const struct config *config, int partition, const atomic_bool *keep_going, int timeout_ms,
+                   struct state_walk **ret, struct err *e)
+{
+    struct state_walk *w = xcalloc(1, sizeof *w);
+    *w = (struct state_walk){.topic = config->bridge.state_topic,
+                             .partition = partition,
+                             .timeout_ms = timeout_ms,
+                             .keep_going = keep_going,
+                             .hidden_from = -1};
+    if (reader_new(config, &w->rk, e)) {
+        free(w);
+        return err_wrap(e, "read state %s[%d]", config->bridge.state_topic, partition);
+    }
+    if (assign_from_start(w->rk, w->topic, partition, &w->end, e)) {
+        state_walk_free(w);
+        return err_wrap(e, "read state %s[%d]", config->bridge.state_topic, partition);
+    }
+    w->last_ms = clock_mono_ms();
+    *ret = w;
+    return 0;
 }
 
 /* PARTITION_EOF comes where the first open transaction begins. There should be none after the fence, but a
  * broker forgets the markers of a transaction whose partition has no leader at that moment (seen with Apache
  * Kafka 4.3, one broker killed: TransactionMarkerChannelManager takes such a partition for deleted), and what
  * is committed then stays hidden. To take that for the end would mean to publish it again. */
-static bool is_true_end(rd_kafka_t *rk, const char *topic, int partition, int64_t eof)
+static bool is_true_end(const struct state_walk *w, int64_t eof)
 {
     int64_t low, high;
-    return !rd_kafka_get_watermark_offsets(rk, topic, partition, &low, &high) && eof >= high;
+    if (!w->is_whole)
+        return eof >= w->end;
+    return !rd_kafka_get_watermark_offsets(w->rk, w->topic, w->partition, &low, &high) && eof >= high;
 }
 
-static int read_to_end(rd_kafka_t *rk, const char *topic, int partition, const atomic_bool *keep_going,
-                       int timeout_ms, struct state_map *map, struct err *e)
+static int check_patience(const struct state_walk *w, struct err *e)
 {
-    int64_t last_ms = clock_mono_ms(), hidden_from = -1;
+    if (!atomic_load(w->keep_going))
+        return err_set(e, ERR_RETRY, "given up: no longer wanted");
+    if (clock_mono_ms() - w->last_ms <= w->timeout_ms)
+        return 0;
+    if (w->hidden_from >= 0)
+        return err_set(e, ERR_RETRY,
+                       "what follows offset %lld is hidden by a transaction that nobody ends "
+                       "(kafka-transactions.sh find-hanging)",
+                       (long long)w->hidden_from);
+    return err_set(e, ERR_RETRY, "nothing came in %d ms", w->timeout_ms);
+}
+
+static int next(struct state_walk *w, struct slice *ret_key, struct slice *ret_value, struct err *e)
+{
+    if (w->message) { /* between two calls the caller may have worked for long */
+        rd_kafka_message_destroy(TAKE_PTR(w->message));
+        w->last_ms = clock_mono_ms();
+    }
     for (;;) {
-        if (!atomic_load(keep_going))
-            return err_set(e, ERR_RETRY, "given up: no longer wanted");
-        if (clock_mono_ms() - last_ms > timeout_ms && hidden_from >= 0)
-            return err_set(e, ERR_RETRY,
-                           "what follows offset %lld is hidden by a transaction that nobody ends "
-                           "(kafka-transactions.sh find-hanging)",
-                           (long long)hidden_from);
-        if (clock_mono_ms() - last_ms > timeout_ms)
-            return err_set(e, ERR_RETRY, "nothing came in %d ms", timeout_ms);
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(rk, 100);
+        if (check_patience(w, e))
+            return -1;
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(w->rk, 100);
         if (!m)
             continue;
         rd_kafka_resp_err_t err = m->err;
         int64_t offset = m->offset;
+        if (!err && !w->is_whole && offset >= w->end) {
+            rd_kafka_message_destroy(m);
+            return 0;
+        }
         if (!err) {
-            take(m, map);
-            last_ms = clock_mono_ms();
+            *ret_key = (struct slice){m->key, m->key ? m->key_len : 0};
+            *ret_value = (struct slice){m->payload, m->payload ? m->len : 0};
+            w->message = m;
+            return 1;
         }
         rd_kafka_message_destroy(m);
         if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-            if (is_true_end(rk, topic, partition, offset))
+            if (is_true_end(w, offset))
                 return 0;
-            hidden_from = offset;
+            w->hidden_from = offset;
         }
         if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
             err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
@@ -103,22 +156,29 @@ static int read_to_end(rd_kafka_t *rk, const char *topic, int partition, const a
     }
 }
 
-int state_read(const struct config *config, int partition, const atomic_bool *keep_going, int timeout_ms,
-               struct state_map *ret, struct err *e)
+int state_walk_next(struct state_walk *w, struct slice *ret_key, struct slice *ret_value, struct err *e)
 {
-    rd_kafka_t *rk;
-    if (reader_new(config, &rk, e))
+    int rc = next(w, ret_key, ret_value, e);
+    return rc < 0 ? err_wrap(e, "read state %s[%d]", w->topic, w->partition) : rc;
+}
+
+int state_read(const struct config *config, int partition, const atomic_bool *keep_going, int timeout_ms,
+               struct partition_state *ret, struct err *e)
+{
+    struct state_walk *w;
+    struct partition_state state = {0};
+    struct slice key, value;
+    int rc;
+    if (state_walk_new(config, partition, keep_going, timeout_ms, &w, e))
         return -1;
-    struct state_map map = {0};
-    int rc = assign_from_start(rk, config->bridge.state_topic, partition, e);
-    if (!rc)
-        rc = read_to_end(rk, config->bridge.state_topic, partition, keep_going, timeout_ms, &map, e);
-    (void)rd_kafka_consumer_close(rk);
-    rd_kafka_destroy(rk);
+    w->is_whole = true;
+    while ((rc = state_walk_next(w, &key, &value, e)) > 0)
+        partition_state_set(&state, key, value);
+    state_walk_free(w);
     if (rc) {
-        state_map_release(&map);
-        return err_wrap(e, "read state %s[%d]", config->bridge.state_topic, partition);
+        partition_state_release(&state);
+        return -1;
     }
-    *ret = map;
+    *ret = state;
     return 0;
 }

@@ -268,7 +268,7 @@ static void pack(struct listener *l, int n, struct parcel *ret)
     }
     char *to = ret->bytes + (size_t)n * room;
     size_t len = write_padded(to, room, (size_t)o->state_bytes, "%lld", (long long)(l->seq + n));
-    ret->write = (struct state_write){.key = l->key, .value = {to, len}};
+    ret->write = (struct state_write){.key = slice_of(l->key), .value = {to, len}};
     ret->chunk = (struct chunk){.messages = ret->messages,
                                 .n_messages = (size_t)n,
                                 .headers = {&ret->header, 1},
