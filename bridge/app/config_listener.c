@@ -103,15 +103,39 @@ static void derive_sizes(struct cfg *c, const config_setting_t *setting, struct 
     }
 }
 
+/* Versions are followed through one query, and they are of records. */
+static void check_changes(struct cfg *c, const config_setting_t *setting, const struct listener_config *l)
+{
+    if (l->deliver != DELIVER_CHANGES)
+        return;
+    if (l->update_query_params) {
+        cfg_error(c, cfg_member(setting, "update_query_params"),
+                  "update_query_params can't go with deliver = \"changes\": each step would be another query, whose "
+                  "records all look missing to the one before");
+        cfg_hint(c, "leave it out, or deliver = \"matches\"");
+    }
+    if (!l->query_records) {
+        cfg_error(c, cfg_member_or_group(setting, cfg_member(setting, "with_records") ? "with_records" : "query_records"),
+                  "query_records = false can't go with deliver = \"changes\": what changes are records");
+        cfg_hint(c, "leave it out, or deliver = \"matches\"");
+    }
+}
+
 /* What is said but changes nothing is a misunderstanding that nobody would notice. */
 static void warn_useless(struct cfg *c, const config_setting_t *setting, const struct listener_config *l)
 {
     static const char *const of_records[] = {"publish", "project", "topic_cleanup_policy", "page_size", NULL};
+    static const char *const of_changes[] = {"reconcile_interval_in_seconds", "overlap_in_seconds",
+                                             "reconcile_max_missing_percent", NULL};
     static const char *const of_batches[] = {"batch_key", "batch_records", "batch_bytes", NULL};
     for (size_t i = 0; !l->query_records && of_records[i]; i++)
         if (cfg_member(setting, of_records[i]))
             cfg_warning(c, cfg_member(setting, of_records[i]), "%s does nothing: query_records is false",
                         of_records[i]);
+    for (size_t i = 0; l->deliver != DELIVER_CHANGES && of_changes[i]; i++)
+        if (cfg_member(setting, of_changes[i]))
+            cfg_warning(c, cfg_member(setting, of_changes[i]), "%s does nothing: deliver is \"matches\"",
+                        of_changes[i]);
     bool has_batches = l->query_records && l->publish == PUBLISH_BATCHES;
     for (size_t i = 0; !has_batches && of_batches[i]; i++)
         if (cfg_member(setting, of_batches[i]))
@@ -129,6 +153,7 @@ void cfg_read_listener(struct cfg *c, const config_setting_t *setting, struct li
     cfg_check_query(c, setting, l);
     derive_names(c, setting, l);
     derive_sizes(c, setting, l);
+    check_changes(c, setting, l);
     warn_useless(c, setting, l);
 }
 

@@ -10,12 +10,12 @@
 static const char *const level_choices[] = {"error", "warn", "info", "debug", NULL};
 static const char *const format_choices[] = {"logfmt", "json", NULL};
 static const char *const cleanup_choices[] = {"delete", "compact", "compact,delete", NULL};
-static const char *const deliver_choices[] = {"matches", NULL};
+static const char *const deliver_choices[] = {"matches", "changes", NULL};
 static const char *const publish_choices[] = {"batches", "records", NULL};
 static const char *const batch_key_choices[] = {"listener", "none", NULL};
 
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "order of choices");
-_Static_assert(DELIVER_MATCHES == 0 && PUBLISH_RECORDS == 1 && BATCH_KEY_NONE == 1, "order of choices");
+_Static_assert(DELIVER_MATCHES == 0 && DELIVER_CHANGES == 1 && PUBLISH_RECORDS == 1 && BATCH_KEY_NONE == 1, "order of choices");
 
 #define ARGILLA(field)  offsetof(struct argilla_config, field)
 #define BRIDGE(field)   offsetof(struct bridge_config, field)
@@ -91,7 +91,13 @@ static const struct config_option options[] = {
     {GROUP_LISTENERS, OPT_SECONDS, "execution_interval_in_seconds", LISTENER(interval_s), .initial = "30",
      .min = 0.1, .max = 2678400, .text = "From the start of one poll to the start of the next."},
     {GROUP_LISTENERS, OPT_ENUM, "deliver", LISTENER(deliver), .initial = "matches", .choices = deliver_choices,
-     .later = "changes", .text = "`matches`: each run publishes all records that match."},
+     .text = "`matches`: each run publishes all records that match. `changes`: each version of a record once, and a tombstone when it is gone or no longer matches."},
+    {GROUP_LISTENERS, OPT_SECONDS, "reconcile_interval_in_seconds", LISTENER(reconcile_interval_s), .initial = "3600",
+     .min = 1, .max = 2678400, .text = "`changes`: from one full scan to the next; it finds what no time stamp shows (deletes, `PATCH`es, discards)."},
+    {GROUP_LISTENERS, OPT_SECONDS, "overlap_in_seconds", LISTENER(overlap_s), .initial = "60", .min = 1, .max = 86400,
+     .text = "`changes`: how far a poll looks back behind the one before; more than the longest `:bulk` takes."},
+    {GROUP_LISTENERS, OPT_INT, "reconcile_max_missing_percent", LISTENER(reconcile_max_missing_percent), .initial = "20",
+     .min = 0, .max = 100, .text = "`changes`: when a full scan misses a larger share of the known records (and more than 10), none is taken for deleted; `100`: never mind."},
     {GROUP_LISTENERS, OPT_ENUM, "publish", LISTENER(publish), .initial = "batches", .choices = publish_choices,
      .text = "Messages that hold many records with their context, or one message a record, keyed by its id."},
     {GROUP_LISTENERS, OPT_STRING, "project", LISTENER(project), .initial_words = "the record as it is",

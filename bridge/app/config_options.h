@@ -37,7 +37,6 @@ struct config_option {
     double min, max;           /* of numbers */
     double also;               /* one more number that is allowed, when it isn't 0 */
     const char *const *choices; /* ends in NULL */
-    const char *later;          /* a choice that this version hasn't got yet */
     const char *alias_of;       /* the other name of the same option */
     const char *text;           /* one line for the reference, Markdown */
     enum config_rule rule;

@@ -179,9 +179,7 @@ static void read_choice(struct cfg *c, const config_setting_t *s, const struct c
     if (!text)
         return;
     int choice = choice_of(o, text);
-    if (choice < 0 && o->later && strcmp(text, o->later) == 0)
-        cfg_error(c, s, "%s = \"%s\" is not in this version", o->name, text);
-    else if (choice < 0)
+    if (choice < 0)
         cfg_error(c, s, "%s doesn't know \"%s\"", o->name, text);
     else if (o->type == OPT_CHOICE)
         set_string(field, text);

@@ -49,7 +49,7 @@ struct query_param {
     char *s;
 };
 
-enum deliver { DELIVER_MATCHES };
+enum deliver { DELIVER_MATCHES, DELIVER_CHANGES };
 enum publish { PUBLISH_BATCHES, PUBLISH_RECORDS };
 enum batch_key { BATCH_KEY_LISTENER, BATCH_KEY_NONE };
 
@@ -64,6 +64,8 @@ struct listener_config {
     bool query_records;
     double interval_s;
     enum deliver deliver;
+    double reconcile_interval_s, overlap_s; /* deliver = changes */
+    int reconcile_max_missing_percent;
     enum publish publish;
     enum batch_key batch_key;
     char *topic, *metrics_topic;

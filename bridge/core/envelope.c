@@ -53,8 +53,10 @@ void envelope_run(struct slice ctx, const struct run_report *r, struct buf *ret)
     }
     buf_addf(
         ret,
-        ",\"n_matched\":%lld,\"n_records\":%lld,\"n_batches\":%lld,\"n_oversize\":%lld,\"oversize_ids\":[%s]",
-        (long long)p->n_matched, (long long)p->n_published, (long long)p->n_batches, (long long)p->n_oversize,
+        ",\"n_matched\":%lld,\"n_records\":%lld,\"n_batches\":%lld,\"n_unchanged\":%lld,\"n_deleted\":%lld,"
+        "\"n_removed\":%lld,\"n_oversize\":%lld,\"oversize_ids\":[%s]",
+        (long long)p->n_matched, (long long)p->n_published, (long long)p->n_batches,
+        (long long)p->n_unchanged, (long long)p->n_deleted, (long long)p->n_removed, (long long)p->n_oversize,
         p->oversize_ids ? p->oversize_ids : "");
     buf_addf(ret, ",\"started_at\":\"%s\",\"ended_at\":\"%s\"}", started, ended);
 }

@@ -128,6 +128,7 @@ void frozen_run_release(struct frozen_run *f)
 {
     free(f->ctx);
     free(f->next_params);
+    scan_plan_release(&f->plan);
     *f = (struct frozen_run){0};
 }
 
@@ -135,8 +136,9 @@ int frozen_run_read(struct slice value, struct frozen_run *ret, struct err *e)
 {
     if (check_object(value, "ctx", e))
         return -1;
-    struct frozen_run f = {take_json(value, "ctx"), take_json(value, "next_params")};
-    if (!f.ctx || !f.next_params) {
+    struct slice plan;
+    struct frozen_run f = {.ctx = take_json(value, "ctx"), .next_params = take_json(value, "next_params")};
+    if (!f.ctx || !f.next_params || (json_get(value, "plan", &plan) && scan_plan_read(plan, &f.plan))) {
         frozen_run_release(&f);
         return err_set(e, ERR_FATAL, "state: ctx: incomplete");
     }
@@ -150,6 +152,10 @@ void frozen_run_write(const struct frozen_run *f, struct buf *ret)
     buf_addstr(ret, f->ctx);
     buf_addstr(ret, ",\"next_params\":");
     buf_addstr(ret, f->next_params);
+    if (f->plan.kind != PLAN_MATCHES) {
+        buf_addstr(ret, ",\"plan\":");
+        scan_plan_write(&f->plan, ret);
+    }
     buf_addch(ret, '}');
 }
 
@@ -172,6 +178,9 @@ int run_progress_read(struct slice value, struct run_progress *ret, struct err *
         .n_published = take_int(value, "n_published"),
         .n_oversize = take_int(value, "n_oversize"),
         .n_batches = take_int(value, "n_batches"),
+        .n_unchanged = take_int(value, "n_unchanged"),
+        .n_deleted = take_int(value, "n_deleted"),
+        .n_removed = take_int(value, "n_removed"),
         .cursor = take_json(value, "cursor"),
     };
     if (json_get(value, "oversize_ids", &ids) && json_type_of(ids) == JSON_ARRAY && ids.len > 2)
@@ -183,9 +192,11 @@ void run_progress_write(const struct run_progress *p, struct buf *ret)
 {
     buf_addf(ret,
              "{\"run\":%lld,\"started_ms\":%lld,\"n_matched\":%lld,\"n_published\":%lld,\"n_oversize\":%lld,"
-             "\"n_batches\":%lld,\"cursor\":%s,\"oversize_ids\":[%s]}",
+             "\"n_batches\":%lld,\"n_unchanged\":%lld,\"n_deleted\":%lld,\"n_removed\":%lld,\"cursor\":%s,"
+             "\"oversize_ids\":[%s]}",
              (long long)p->run, (long long)p->started_ms, (long long)p->n_matched, (long long)p->n_published,
-             (long long)p->n_oversize, (long long)p->n_batches, p->cursor ? p->cursor : "null",
+             (long long)p->n_oversize, (long long)p->n_batches, (long long)p->n_unchanged,
+             (long long)p->n_deleted, (long long)p->n_removed, p->cursor ? p->cursor : "null",
              p->oversize_ids ? p->oversize_ids : "");
 }
 

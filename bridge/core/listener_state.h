@@ -1,14 +1,17 @@
-/* What is durable about a listener, as it stands in the state partition: JSON values under three keys.
+/* What is durable about a listener, as it stands in the state partition: JSON values under these keys.
  *
  * - listener/NAME: generation, number of the last run, query_params, the ctx of the last run that completed.
  * - ctx/NAME: of the run in progress, its frozen ctx and the query_params that follow it; written once a run.
  * - run/NAME: of the run in progress, cursor and counts; written with each chunk.
+ * - changes/NAME: how far deliver = changes has come (changes_mark.h).
+ * - digest/NAME/GENERATION/ID: which version of a record was published (kafka/partition_state.h).
  *
- * A run that fits into one chunk never writes the latter two. Pure; any thread. */
+ * A run that fits into one chunk writes neither ctx nor run. Pure; any thread. */
 #ifndef AB_CORE_LISTENER_STATE_H
 #define AB_CORE_LISTENER_STATE_H
 
 #include "buf.h"
+#include "changes_mark.h"
 #include "config.h"
 #include "err.h"
 
@@ -23,12 +26,15 @@ struct listener_state {
 struct frozen_run {
     char *ctx;         /* JSON, without `previous` */
     char *next_params; /* JSON */
+    struct scan_plan plan;
 };
 
 enum { OVERSIZE_IDS_MAX = 100, CTX_MAX = 256 << 10, STATE_JSON_MAX = 1 << 20 };
 struct run_progress {
     int64_t run, started_ms;
-    int64_t n_matched, n_published, n_oversize, n_batches; /* n_matched = n_published + n_oversize */
+    int64_t n_matched, n_published, n_oversize, n_batches; /* n_matched = n_published + n_unchanged + n_oversize */
+    int64_t n_unchanged;          /* deliver = changes: versions that were published before */
+    int64_t n_deleted, n_removed; /* and tombstones: of records that are gone, that no longer match */
     char *cursor;       /* what follows the last committed record; NULL before the first */
     char *oversize_ids; /* JSON tokens with commas between, the first OVERSIZE_IDS_MAX; NULL when none */
 };

@@ -50,6 +50,7 @@ void listener_free(struct listener *l)
     config_ref_drop(&l->config_ref);
     config_ref_drop(&l->change.config);
     free(l->told);
+    mark_release(l);
     free(l);
 }
 

@@ -75,6 +75,21 @@ struct fired {
     int64_t fired_ms;
 };
 
+/* Why a reconcile takes no missing record for deleted. */
+enum reconcile_hold {
+    HOLD_NONE,
+    HOLD_SHARE,   /* too many are missing */
+    HOLD_DATASET, /* it is another dataset of the same name */
+    HOLD_EMPTY    /* there is nothing in it any more */
+};
+
+/* mark.c */
+struct listener_mark {
+    struct changes_mark now;
+    uint64_t epoch;        /* of the state that it builds on */
+    int64_t durable_at_ms; /* `at_ms` of the durable one, 0: none */
+};
+
 struct run;
 struct listener;
 struct owned;
@@ -118,8 +133,11 @@ struct listener {
     struct fired *fired; /* a run to begin; NULL: go on with what the state says */
     struct run *run;     /* a run that yielded, or is parked until a page comes */
     struct dataset_ref run_dataset;
+    struct listener_mark mark; /* deliver = changes */
     enum run_end end;
     struct err err;
+
+    atomic_int hold; /* enum reconcile_hold, as the last reconcile ended; anybody may read it */
 
     struct job job;
 
@@ -247,5 +265,16 @@ int listener_check_topics(struct listener *l, struct err *e);
 void health_argilla(struct bridge *b, const struct err *e, int64_t asked_ms);
 void health_kafka(struct bridge *b, const struct err *e);
 void health_listener(struct listener *l, const struct err *e /* NULL: well */);
+
+/* A reconcile holds (`text` says why and what to do), or has ended well. */
+void health_reconcile(struct listener *l, enum reconcile_hold hold, const char *text);
+
+/* mark.c: the mark of deliver = changes. Whoever has the listener now: prober or worker. */
+/* Makes l->mark the one that belongs to this reading of the state. -1 RETRY or FATAL. */
+int mark_load(struct listener *l, uint64_t epoch, struct err *e);
+void mark_keep(struct listener *l, const struct changes_mark *m, uint64_t epoch, bool is_durable);
+/* Is the durable one so old that a restart would look back for long? */
+bool mark_is_due(const struct listener *l, int64_t at_ms);
+void mark_release(struct listener *l);
 
 #endif

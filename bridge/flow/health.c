@@ -30,6 +30,16 @@ void health_kafka(struct bridge *b, const struct err *e)
         log_info(b->log, "kafka up");
 }
 
+void health_reconcile(struct listener *l, enum reconcile_hold hold, const char *text)
+{
+    if (atomic_exchange(&l->hold, (int)hold) == (int)hold)
+        return;
+    if (hold == HOLD_NONE)
+        log_info(l->bridge->log, "reconcile goes on", KV("listener", l->config->name));
+    else
+        log_warn(l->bridge->log, "reconcile holds", KV("listener", l->config->name), KV("why", text));
+}
+
 void health_listener(struct listener *l, const struct err *e)
 {
     struct bridge *b = l->bridge;

@@ -23,6 +23,9 @@ struct probe {
     int64_t start_ms;
     uint64_t epoch; /* of the state that is looked at */
     struct err err;
+    struct scan_plan plan; /* deliver = changes; its query once it is decided */
+    int64_t range_total, range_date_ms;
+    const char *why; /* it is to reconcile; a literal */
 };
 
 /* The argument of a metric's answer: which one it is. */
@@ -40,6 +43,7 @@ static void probe_free(struct probe *p)
         free(p->metrics[i]);
     free(p->metrics);
     free(p->query);
+    scan_plan_release(&p->plan);
     listener_state_release(&p->state);
     free(p);
 }
@@ -105,7 +109,7 @@ static void give_to_worker(struct listener *l)
     l->phase = PHASE_RUNNING;
     dataset_ref_release(&l->run_dataset);
     l->run_dataset = (struct dataset_ref){xstrdup(l->config->workspace), xstrdup(l->config->dataset),
-                                          l->dataset.task ? xstrdup(l->dataset.task) : NULL};
+                                          l->dataset.task ? xstrdup(l->dataset.task) : NULL, NULL};
     l->job = (struct job){.kind = JOB_RUN, .listener = l};
     jobs_push(l->bridge, &l->job);
 }
@@ -140,6 +144,25 @@ static void on_total(void *arg, struct argilla_answer *a)
     on_answer(p, a);
 }
 
+/* What the mark will be: the server's clock when the poll began, by its answer's. -1: a server without clock. */
+static int set_mark_time(struct probe *p, int64_t date_ms, struct err *e)
+{
+    if (!date_ms)
+        return err_set(e, ERR_RETRY, "the answer has no Date, which deliver = \"changes\" goes by");
+    p->plan.at_ms = date_ms - (clock_mono_ms() - p->start_ms);
+    return 0;
+}
+
+static void on_range(void *arg, struct argilla_answer *a)
+{
+    struct probe *p = arg;
+    p->range_total = a->total;
+    p->range_date_ms = a->date_ms;
+    if (!a->err.class)
+        (void)set_mark_time(p, a->date_ms, &a->err);
+    on_answer(p, a);
+}
+
 static void on_metric(void *arg, struct argilla_answer *a)
 {
     struct metric_slot *slot = arg;
@@ -160,7 +183,21 @@ static void on_dataset(void *arg, struct argilla_answer *a)
     dataset_ref_release(&p->listener->dataset);
     p->listener->dataset = a->dataset;
     a->dataset = (struct dataset_ref){0};
+    if (p->plan.kind == PLAN_RECONCILE) {
+        p->plan.dataset = xstrdup(p->listener->dataset.identity);
+        if (set_mark_time(p, a->date_ms, &a->err)) {
+            probe_failed(p, &a->err);
+            return;
+        }
+    }
     start_requests(p);
+}
+
+static char *query_since(const struct probe *p, int64_t to_ms)
+{
+    const struct listener *l = p->listener;
+    return argilla_query_since(l->bridge->argilla, p->query,
+                               l->mark.now.at_ms - (int64_t)(l->config->overlap_s * 1000), to_ms);
 }
 
 static void start_requests(struct probe *p)
@@ -168,15 +205,22 @@ static void start_requests(struct probe *p)
     struct listener *l = p->listener;
     struct bridge *b = l->bridge;
     const struct listener_config *c = l->config;
-    if (!l->dataset.workspace) {
+    bool has_questions = c->condition || c->n_metrics, has_range = p->plan.kind == PLAN_CHANGES;
+    if (!l->dataset.workspace || (p->plan.kind == PLAN_RECONCILE && !p->plan.dataset)) {
         argilla_resolve(b->argilla, c->workspace, c->dataset, on_dataset, p);
         return;
     }
-    if (!c->condition && !c->n_metrics) {
+    p->n_waiting = (has_questions ? 1 + c->n_metrics : 0) + has_range;
+    if (!p->n_waiting) {
         decide(p);
         return;
     }
-    p->n_waiting = 1 + c->n_metrics;
+    if (has_range) {
+        cleanup_free char *range = query_since(p, -1);
+        argilla_count(b->argilla, &l->dataset, range, on_range, p);
+    }
+    if (!has_questions)
+        return;
     for (size_t i = 0; i < c->n_metrics; i++) {
         struct metric_slot *slot = xcalloc(1, sizeof *slot);
         *slot = (struct metric_slot){p, i};
@@ -216,7 +260,7 @@ static int freeze(struct probe *p, const char *ctx, const char *eval_ctx, struct
     struct fired *f = xcalloc(1, sizeof *f);
     *f = (struct fired){
         .run = p->state.run + 1, .total = p->total, .epoch = p->epoch, .fired_ms = clock_wall_ms()};
-    f->frozen = (struct frozen_run){xstrdup(ctx), buf_take(&next)};
+    f->frozen = (struct frozen_run){.ctx = xstrdup(ctx), .next_params = buf_take(&next)};
     *ret = f;
     return 0;
 }
@@ -243,24 +287,57 @@ static int evaluate(struct probe *p, struct fired **ret, struct err *e)
     return freeze(p, buf_str(&ctx), buf_str(&eval), ret, e);
 }
 
+enum { STEP_OF_DATE_MS = 1000 };
+
+/* deliver = changes: what the run will scan. A closed range: what is written meanwhile is the next poll's. False when
+ * there is nothing to scan and nothing to write: the poll is done. */
+static bool plan_scan(struct probe *p, struct fired *fired)
+{
+    struct listener *l = p->listener;
+    struct scan_plan *plan = &p->plan;
+    if (plan->kind == PLAN_RECONCILE)
+        plan->query = p->query ? xstrdup(p->query) : NULL;
+    else if (p->range_total)
+        plan->query = query_since(p, p->range_date_ms + STEP_OF_DATE_MS);
+    else
+        plan->kind = PLAN_MARK;
+    if (plan->kind == PLAN_MARK && !mark_is_due(l, plan->at_ms)) {
+        struct changes_mark after =
+            changes_mark_after(&l->mark.now, plan, p->state.generation, p->query, false, 0);
+        mark_keep(l, &after, p->epoch, false);
+        changes_mark_release(&after);
+        return false;
+    }
+    fired->frozen.plan = *plan;
+    *plan = (struct scan_plan){0};
+    return true;
+}
+
 static void decide(struct probe *p)
 {
     struct listener *l = p->listener;
     struct fired *fired = NULL;
     struct err e;
+    enum once_result once = ONCE_FALSE;
     int rc = evaluate(p, &fired, &e);
     if (rc) {
         probe_failed(p, &e);
         return;
     }
+    if (fired && p->plan.kind != PLAN_MATCHES && !plan_scan(p, fired)) {
+        frozen_run_release(&fired->frozen);
+        free(TAKE_PTR(fired));
+        once = ONCE_FIRED;
+    }
     log_debug(l->bridge->log, "poll", KV("listener", l->config->name), KV("query", p->query ? p->query : ""),
               KVI("total", p->total), KV("fired", fired ? "true" : "false"),
+              KV("reconcile", p->why ? p->why : ""),
               KVI("took_ms", clock_mono_ms() - p->start_ms));
     l->probe = NULL;
     probe_free(p);
     if (!fired) {
         poll_done(l);
-        bridge_end_once(l->bridge, ONCE_FALSE, NULL);
+        bridge_end_once(l->bridge, once, NULL);
         return;
     }
     l->fired = fired;
@@ -274,11 +351,35 @@ static bool has_run_in_progress(struct listener *l)
     return partition_get(l->partition, key, &value, NULL) && value.len > 0;
 }
 
+static int read_mark(struct listener *l, struct probe *p, struct err *e)
+{
+    if (l->config->deliver != DELIVER_CHANGES)
+        return 0;
+    if (mark_load(l, p->epoch, e))
+        return -1;
+    p->plan.kind = changes_next(&l->mark.now, p->state.generation, p->query,
+                                (int64_t)(l->config->reconcile_interval_s * 1000), clock_wall_ms(), &p->why);
+    return 0;
+}
+
+static int read_query(struct listener *l, struct probe *p, struct err *e)
+{
+    cleanup_buf struct buf query = buf_make(QUERY_MAX);
+    if (!l->config->query)
+        return 0;
+    if (template_format(l->config->query, slice_of(p->state.query_params), &query, e))
+        return -1;
+    if (query.overflow)
+        return err_set(e, ERR_BAD_INPUT, "the query is over %d bytes", QUERY_MAX);
+    p->query = buf_take(&query);
+    return 0;
+}
+
 static int read_state(struct listener *l, struct probe *p, struct err *e)
 {
     cleanup_free char *key = listener_state_key("listener", l->config->name);
     cleanup_free char *params = NULL;
-    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), query = buf_make(QUERY_MAX);
+    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX);
     bool file_won = false;
     if (!partition_get(l->partition, key, &value, &p->epoch))
         return err_set(e, ERR_RETRY, "its partition is being opened");
@@ -289,14 +390,7 @@ static int read_state(struct listener *l, struct probe *p, struct err *e)
                  KV("listener", l->config->name), KV("query_params", p->state.query_params));
         l->told_file_won = true;
     }
-    if (!l->config->query)
-        return 0;
-    if (template_format(l->config->query, slice_of(p->state.query_params), &query, e))
-        return -1;
-    if (query.overflow)
-        return err_set(e, ERR_BAD_INPUT, "the query is over %d bytes", QUERY_MAX);
-    p->query = buf_take(&query);
-    return 0;
+    return read_query(l, p, e) || read_mark(l, p, e) ? -1 : 0;
 }
 
 static void start_poll(struct listener *l)

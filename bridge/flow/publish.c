@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "clock.h"
+#include "digest.h"
 #include "envelope.h"
 #include "json_scan.h"
 
@@ -10,7 +11,7 @@ enum {
     VALUE_LIMIT = 128 << 20,
     ID_MAX = 1024,
     CE_ID_HEAD_MAX = 320 /* a name has at most 200 */,
-    RUN_FIXED_MAX = 512 /* names, counts and times of a run message */
+    RUN_FIXED_MAX = 640 /* names, counts and times of a run message */
 };
 
 struct value {
@@ -23,9 +24,17 @@ void publish_chunk_release(struct publish_chunk *c)
     for (struct value *v = c->values; v; v = v->next)
         buf_release(&v->buf);
     free(c->chunk.messages);
+    free(c->chunk.writes);
     run_progress_release(&c->after);
     arena_release(&c->arena);
     *c = (struct publish_chunk){0};
+}
+
+void page_filter_release(struct page_filter *f)
+{
+    free(f->items);
+    arena_release(&f->arena);
+    *f = (struct page_filter){0};
 }
 
 static struct buf *new_value(struct publish_chunk *c)
@@ -55,6 +64,9 @@ static const struct message_kind kind_record = MESSAGE_KIND("record");
 static const struct message_kind kind_projection = {"record", "argilla-bridge.record",
                                                     "urn:argilla-bridge:schema:projection:1"};
 static const struct message_kind kind_run = MESSAGE_KIND("run");
+/* tombstones: no value, so no schema */
+static const struct message_kind kind_deleted = {"deleted", "argilla-bridge.record.deleted", NULL};
+static const struct message_kind kind_removed = {"removed", "argilla-bridge.record.removed", NULL};
 
 /* The same whenever this run is published, from wherever it went on. `what` may be a record's id, which may
  * hold NUL: printf would end there. */
@@ -84,11 +96,13 @@ static struct kafka_message *add_message(const struct publish_run *r, struct pub
     add_header(m, "ce_id", ce_id(r, c, kind, what));
     add_header(m, "ce_type", slice_of(kind->ce_type));
     add_header(m, "ce_subject", subject);
-    add_header(m, "ce_dataschema", slice_of(kind->ce_dataschema));
+    if (kind->ce_dataschema)
+        add_header(m, "ce_dataschema", slice_of(kind->ce_dataschema));
     return m;
 }
 
-static void add_common_headers(const struct publish_run *r, struct publish_chunk *c)
+/* Tombstones have no content, so no type of it: it stands last, and is left out of a chunk of those. */
+static void add_common_headers(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *c)
 {
     const struct listener_config *l = r->listener->config;
     char now[RFC3339_SIZE];
@@ -98,22 +112,51 @@ static void add_common_headers(const struct publish_run *r, struct publish_chunk
         {"ce_source", arena_printf(&c->arena, "%s/datasets/%s/%s", r->listener->bridge->config->argilla.url,
                                    l->workspace, l->dataset)},
         {"ce_time", arena_copy(&c->arena, slice_of(now))},
-        {"content-type", slice_of("application/json")},
         {"ce_argillalistener", slice_of(l->name)},
         {"ce_argillarun", arena_printf(&c->arena, "%lld", (long long)r->progress.run)},
+        {"content-type", slice_of("application/json")},
     };
     _Static_assert(ARRAY_LEN(common) == ARRAY_LEN(c->headers), "room for the common headers");
     memcpy(c->headers, common, sizeof common);
-    c->chunk.headers = (struct kafka_headers){c->headers, ARRAY_LEN(common)};
+    c->chunk.headers = (struct kafka_headers){c->headers, ARRAY_LEN(common) - (part->n_gone > 0)};
 }
 
-/* The id as text: what a record's key and subject are. */
-static struct slice id_text(struct publish_chunk *c, struct slice token)
+struct slice publish_id_text(struct arena *a, struct slice token)
 {
     cleanup_buf struct buf b = buf_make(ID_MAX);
     if (json_type_of(token) != JSON_STRING || json_decode_string(token, &b))
         return token;
-    return arena_copy(&c->arena, buf_slice(&b));
+    return arena_copy(a, buf_slice(&b));
+}
+
+struct slice publish_digest_key(struct arena *a, const char *listener, int64_t generation, struct slice id)
+{
+    char head[CE_ID_HEAD_MAX];
+    int n = snprintf(head, sizeof head, "digest/%s/%lld/", listener, (long long)generation);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof head ? (size_t)n : sizeof head - 1;
+    char *key = arena_alloc(a, len + id.len);
+    memcpy(key, head, len);
+    memcpy(key + len, id.p, id.len);
+    return (struct slice){key, len + id.len};
+}
+
+void publish_add_write(struct publish_chunk *c, struct slice key, struct slice value)
+{
+    if (c->chunk.n_writes == c->cap_writes) {
+        c->cap_writes = c->cap_writes ? c->cap_writes * 2 : 8;
+        c->chunk.writes = xrealloc(c->chunk.writes, c->cap_writes * sizeof *c->chunk.writes);
+    }
+    c->chunk.writes[c->chunk.n_writes++] = (struct state_write){key, value};
+}
+
+/* Published, or too large for it: either way this version is not looked at again. */
+static void write_digest(const struct publish_run *r, struct publish_chunk *c, const struct digest_look *item)
+{
+    char *hex = arena_alloc(&c->arena, DIGEST_HEX);
+    digest_write(item->digest, hex);
+    publish_add_write(
+        c, publish_digest_key(&c->arena, r->listener->config->name, r->state.generation, item->id),
+        (struct slice){hex, DIGEST_HEX});
 }
 
 static size_t max_value(const struct publish_run *r)
@@ -140,7 +183,7 @@ static void note_oversize(const struct publish_run *r, struct publish_chunk *c,
         p->oversize_ids = ids;
     }
     p->n_oversize++;
-    struct slice id = id_text(c, record->id);
+    struct slice id = publish_id_text(&c->arena, record->id);
     cleanup_free char *text = xstrndup(id.p, id.len);
     log_warn(r->listener->bridge->log, "record too large, not sent",
              KV("listener", r->listener->config->name), KV("id", text),
@@ -148,16 +191,22 @@ static void note_oversize(const struct publish_run *r, struct publish_chunk *c,
              KVI("limit_bytes", atomic_load(&r->listener->max_value_bytes)), KVI("run", p->run));
 }
 
-/* What goes out for each record, in order: as it came or projected; those that fit. */
-static int choose(const struct publish_run *r, const struct scan_page *page, size_t room,
+/* What goes out for each record, in order: as it came or projected; those that are new and fit. */
+static int choose(const struct publish_run *r, const struct publish_part *part, size_t room,
                   struct publish_chunk *c, struct slice *ret_json, struct slice *ret_ids, size_t *ret_n,
                   struct err *e)
 {
     const struct listener_config *l = r->listener->config;
+    const struct scan_page *page = part->page;
     size_t n = 0;
     for (size_t i = 0; i < page->n_records; i++) {
         const struct scan_record *record = &page->records[i];
         struct slice json = record->json;
+        if (part->filter && part->filter->items[i].is_unchanged) {
+            c->after.n_matched++;
+            c->after.n_unchanged++;
+            continue;
+        }
         if (l->project) {
             struct buf *b = new_value(c);
             if (expr_project(r->listener->bridge->exprs, l->project, json, b, e))
@@ -165,6 +214,8 @@ static int choose(const struct publish_run *r, const struct scan_page *page, siz
             json = buf_slice(b);
         }
         c->after.n_matched++;
+        if (part->filter)
+            write_digest(r, c, &part->filter->items[i]);
         if (json.len > room) {
             note_oversize(r, c, record);
             continue;
@@ -206,16 +257,17 @@ static void add_records(const struct publish_run *r, struct publish_chunk *c, co
     const struct listener_config *l = r->listener->config;
     const struct message_kind *kind = l->project ? &kind_projection : &kind_record;
     for (size_t i = 0; i < n; i++) {
-        struct slice id = id_text(c, ids[i]);
+        struct slice id = publish_id_text(&c->arena, ids[i]);
         struct kafka_message *m = add_message(r, c, kind, l->topic, id, id);
         m->key = id;
         m->value = records[i];
     }
 }
 
-static int add_page(const struct publish_run *r, const struct scan_page *page, bool is_last,
-                    struct publish_chunk *c, struct err *e)
+static int add_page(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *c,
+                    struct err *e)
 {
+    const struct scan_page *page = part->page;
     bool in_batches = r->listener->config->publish == PUBLISH_BATCHES;
     size_t max = (size_t)atomic_load(&r->listener->max_value_bytes), n = 0;
     cleanup_buf struct buf envelope = buf_make(CTX_MAX + 1024);
@@ -227,13 +279,29 @@ static int add_page(const struct publish_run *r, const struct scan_page *page, b
                        envelope.len, max);
     cleanup_free struct slice *json = xcalloc(page->n_records, sizeof *json);
     cleanup_free struct slice *ids = xcalloc(page->n_records, sizeof *ids);
-    if (choose(r, page, max - fixed, c, json, ids, &n, e))
+    if (choose(r, part, max - fixed, c, json, ids, &n, e))
         return -1;
     if (in_batches)
-        add_batches(r, c, &envelope, json, n, is_last);
+        add_batches(r, c, &envelope, json, n, part->is_last_batch);
     else
         add_records(r, c, json, ids, n);
     return 0;
+}
+
+/* Tombstones for subscribers, and for what we know of the records. */
+static void add_gone(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *c)
+{
+    const struct listener_config *l = r->listener->config;
+    for (size_t i = 0; i < part->n_gone; i++) {
+        const struct gone_record *gone = &part->gone[i];
+        struct kafka_message *m = add_message(r, c, gone->is_removed ? &kind_removed : &kind_deleted, l->topic,
+                                              gone->id, gone->id);
+        m->key = gone->id;
+        publish_add_write(c, publish_digest_key(&c->arena, l->name, r->state.generation, gone->id),
+                          (struct slice){0});
+        c->after.n_removed += gone->is_removed;
+        c->after.n_deleted += !gone->is_removed;
+    }
 }
 
 static void add_run_message(const struct publish_run *r, const char *failure, struct publish_chunk *c)
@@ -253,9 +321,8 @@ static void add_run_message(const struct publish_run *r, const char *failure, st
 
 static void add_write(struct publish_chunk *c, const char *kind, const char *listener, struct buf *value)
 {
-    struct slice key = arena_printf(&c->arena, "%s/%s", kind, listener);
-    c->writes[c->chunk.n_writes++] =
-        (struct state_write){key, value ? buf_slice(value) : (struct slice){0}};
+    publish_add_write(c, arena_printf(&c->arena, "%s/%s", kind, listener),
+                      value ? buf_slice(value) : (struct slice){0});
 }
 
 /* The run goes on after this chunk: the cursor, and once its ctx. */
@@ -276,8 +343,9 @@ static void write_progress(const struct publish_run *r, struct publish_chunk *c)
 }
 
 /* The run is over: the listener moves on, and nothing of the run is left. A failed run moves no params. */
-static void write_end(const struct publish_run *r, bool has_failed, struct publish_chunk *c)
+static void write_end(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *c)
 {
+    bool has_failed = part->failure != NULL;
     const char *name = r->listener->config->name;
     struct listener_state s = r->state;
     s.run = r->progress.run;
@@ -289,6 +357,11 @@ static void write_end(const struct publish_run *r, bool has_failed, struct publi
     struct buf *value = new_value(c);
     listener_state_write(&s, value);
     add_write(c, "listener", name, value);
+    if (part->mark && !has_failed) {
+        value = new_value(c);
+        changes_mark_write(part->mark, value);
+        add_write(c, "changes", name, value);
+    }
     if (!r->is_durable)
         return;
     add_write(c, "run", name, NULL);
@@ -308,37 +381,41 @@ static size_t bytes_of(const struct chunk *c)
     size_t bytes = 0;
     for (size_t i = 0; i < c->n_messages; i++)
         bytes += c->messages[i].key.len + c->messages[i].value.len;
+    for (size_t i = 0; i < c->n_writes; i++)
+        bytes += c->writes[i].key.len + c->writes[i].value.len;
     return bytes;
 }
 
-int publish_build(const struct publish_run *r, const struct scan_page *page, bool is_last,
-                  const char *failure, struct publish_chunk *ret, struct err *e)
+int publish_build(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *ret,
+                  struct err *e)
 {
     struct publish_chunk *c = ret;
     *c = (struct publish_chunk){.after = copy_progress(&r->progress)};
-    add_common_headers(r, c);
+    add_common_headers(r, part, c);
     /* a run that could not be closed must not begin */
     if (!r->is_durable && run_message_bytes(r, 0) > max_value(r)) {
         publish_chunk_release(c);
         return err_set(e, ERR_BAD_INPUT, "the run message would have %zu bytes, a message may have %zu",
                        run_message_bytes(r, 0), max_value(r));
     }
-    if (page && page->n_records) {
-        if (add_page(r, page, is_last, c, e)) {
-            publish_chunk_release(c);
-            return -1;
-        }
-        free(c->after.cursor);
-        c->after.cursor = xstrdup(page->cursor);
+    if (part->page && part->page->n_records && add_page(r, part, c, e)) {
+        publish_chunk_release(c);
+        return -1;
     }
-    if (is_last) {
+    add_gone(r, part, c);
+    c->after.n_matched += part->n_skipped;
+    c->after.n_unchanged += part->n_skipped;
+    if (part->cursor) {
+        free(c->after.cursor);
+        c->after.cursor = xstrdup(part->cursor);
+    }
+    if (part->is_end) {
         if (!r->is_mute)
-            add_run_message(r, failure, c);
-        write_end(r, failure != NULL, c);
+            add_run_message(r, part->failure, c);
+        write_end(r, part, c);
     } else {
         write_progress(r, c);
     }
-    c->chunk.writes = c->writes;
     c->chunk.epoch = r->epoch;
     c->chunk.size_bytes = bytes_of(&c->chunk);
     return 0;

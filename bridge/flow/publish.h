@@ -6,6 +6,20 @@
 #include "arena.h"
 #include "bridge.h"
 
+/* deliver = changes: what is published of a page, and what becomes known by it. */
+struct page_filter {
+    struct digest_look *items; /* one a record; ids are in the arena */
+    size_t n_changed;
+    struct arena arena;
+};
+void page_filter_release(struct page_filter *f);
+
+/* A record whose tombstone goes out. */
+struct gone_record {
+    struct slice id;
+    bool is_removed; /* it is there, but matches no longer; else it is deleted */
+};
+
 /* The run as publishing sees it; belongs to run.c. */
 struct publish_run {
     struct listener *listener;
@@ -18,23 +32,41 @@ struct publish_run {
     uint64_t epoch;
 };
 
+/* What one chunk of it carries. */
+struct publish_part {
+    const struct scan_page *page;     /* NULL: no records */
+    const struct page_filter *filter; /* NULL: all of them are published */
+    const struct gone_record *gone;
+    size_t n_gone;
+    int64_t n_skipped;               /* records of pages around it with nothing new */
+    const char *cursor;              /* where the scan goes on after all that; NULL: as before */
+    const struct changes_mark *mark; /* with is_end, or NULL */
+    bool is_last_batch;              /* no records follow in this run */
+    bool is_end;                     /* the run ends with it, by a run message */
+    const char *failure;             /* why it failed, or NULL */
+};
+
 struct value;
 /* A chunk and everything that it points to. Stays where it is: the chunk points into it. */
 struct publish_chunk {
     struct arena arena;
     struct value *values; /* what the messages' values are, in the arena */
-    size_t cap_messages;
+    size_t cap_messages, cap_writes;
     struct chunk chunk;
     struct kafka_header headers[6];
-    struct state_write writes[3];
     struct run_progress after; /* progress once it is committed */
 };
 void publish_chunk_release(struct publish_chunk *c);
 
-/* Builds the chunk for `page` (NULL or empty: no records). `is_last`: the run ends with it, by a run message;
- * `failure` (or NULL) is then why it failed. -1 BAD_INPUT when a record can't be projected or the ctx leaves
- * no room for one. */
-int publish_build(const struct publish_run *r, const struct scan_page *page, bool is_last,
-                  const char *failure, struct publish_chunk *ret, struct err *e);
+/* -1 BAD_INPUT when a record can't be projected or the ctx leaves no room for one. */
+int publish_build(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *ret,
+                  struct err *e);
+
+/* Appends the value-less or valued write of a state key; `key` and `value` stay the caller's. */
+void publish_add_write(struct publish_chunk *c, struct slice key, struct slice value);
+/* `digest/...` of the record with this id. Lives in the arena. */
+struct slice publish_digest_key(struct arena *a, const char *listener, int64_t generation, struct slice id);
+/* The id as text: what a record's key and subject are. Its bytes are the page's or the arena's. */
+struct slice publish_id_text(struct arena *a, struct slice token);
 
 #endif

@@ -6,19 +6,25 @@
  *
  * kill -9 anywhere: what the last committed chunk wrote is all there is. A run with a chunk in it goes on
  * behind its cursor with the ctx that it began with; a run without one never was, and the next poll decides
- * anew. */
-#include "bridge.h"
+ * anew.
+ *
+ * deliver = changes goes the same way, with pages from which all that is known is left out; see changes.h. */
+#include "changes.h"
 #include "clock.h"
 #include "fetch.h"
 #include "json_scan.h"
-#include "publish.h"
 
 struct run {
     struct publish_run p;
-    char *query;                   /* the formatted one, as frozen; NULL: all records */
-    int64_t total;                 /* as frozen; -1 when it was not asked for */
-    struct scan_page *page, *next; /* fetched, not yet committed; the one behind it */
-    struct fetch *fetch;           /* on its way, or NULL */
+    char *query;              /* what the scan asks for, as frozen; NULL: all records */
+    int64_t total;            /* as frozen; -1 when it was not asked for */
+    struct scan_page *held;   /* goes out when it is known whether it is the last one */
+    char *at;                 /* the cursor behind the last page that was read, or NULL; `held` is before it */
+    struct fetch *fetch;      /* on its way, or NULL */
+    struct changes *changes;  /* NULL: all matches are published */
+    struct page_filter known; /* of `held` */
+    int64_t n_skipped;        /* records with nothing new, of pages since the last chunk */
+    bool is_removing, is_silent;
     int64_t asked_ms;
     int limit;
 };
@@ -62,8 +68,10 @@ static void run_free(struct run *r)
     if (!r)
         return;
     fetch_drop(r->fetch);
-    scan_page_free(r->page);
-    scan_page_free(r->next);
+    scan_page_free(r->held);
+    page_filter_release(&r->known);
+    changes_free(r->changes);
+    free(r->at);
     listener_state_release(&r->p.state);
     frozen_run_release(&r->p.frozen);
     run_progress_release(&r->p.progress);
@@ -91,12 +99,16 @@ static bool get_state(struct listener *l, const char *kind, struct buf *ret, uin
     return same;
 }
 
-/* What the scan needs of the frozen ctx. */
+/* What the scan needs of what was frozen. */
 static void read_ctx(struct run *r)
 {
+    const struct scan_plan *plan = &r->p.frozen.plan;
     struct slice ctx = slice_of(r->p.frozen.ctx), v;
     struct buf query = buf_make(STATE_VALUE_MAX);
-    if (json_get(ctx, "query", &v) && json_decode_string(v, &query) == 0)
+    r->at = r->p.progress.cursor ? xstrdup(r->p.progress.cursor) : NULL;
+    if (plan->kind != PLAN_MATCHES)
+        r->query = plan->query ? xstrdup(plan->query) : NULL;
+    else if (json_get(ctx, "query", &v) && json_decode_string(v, &query) == 0)
         r->query = buf_take(&query);
     buf_release(&query);
     r->total = -1;
@@ -135,6 +147,8 @@ static int begin(struct listener *l, struct run **ret, struct err *e)
         goto nothing;
     }
     read_ctx(r);
+    if (r->p.frozen.plan.kind != PLAN_MATCHES && changes_new(&r->p, &r->changes, e))
+        goto fail;
     *ret = r;
     return 0;
 nothing:
@@ -145,11 +159,12 @@ fail:
 }
 
 /* One chunk to Kafka: durable together with the state that says so, or not at all. */
-static enum step commit(struct run *r, const struct scan_page *page, bool is_last, const char *failure,
-                        struct err *e)
+static enum step commit(struct run *r, struct publish_part *part, struct err *e)
 {
     struct publish_chunk c;
-    if (publish_build(&r->p, page, is_last, failure, &c, e))
+    part->n_skipped = r->n_skipped;
+    part->cursor = r->at;
+    if (publish_build(&r->p, part, &c, e))
         return STEP_FAILED;
     enum chunk_outcome outcome = partition_commit(r->p.listener->partition, &c.chunk);
     if (outcome == CHUNK_REFUSED)
@@ -159,9 +174,10 @@ static enum step commit(struct run *r, const struct scan_page *page, bool is_las
         r->p.progress = c.after;
         c.after = (struct run_progress){0};
         r->p.is_durable = true;
+        r->n_skipped = 0;
     }
     publish_chunk_release(&c);
-    return outcome == CHUNK_COMMITTED ? (is_last ? STEP_DONE : STEP_ON)
+    return outcome == CHUNK_COMMITTED ? (part->is_end ? STEP_DONE : STEP_ON)
            : outcome == CHUNK_STALE   ? STEP_STALE
                                       : STEP_FAILED;
 }
@@ -174,30 +190,98 @@ static void tell_progress(const struct run *r)
                                r->total);
 }
 
-/* The page in hand and the one behind it: only then is it known whether it is the last. While a page is being
- * committed the one after the next is on its way. */
+static enum step commit_held(struct run *r, bool is_last_batch, bool is_end, struct err *e)
+{
+    struct publish_part part = {.page = r->held,
+                                .filter = r->changes ? &r->known : NULL,
+                                .mark = r->changes && is_end ? changes_end_mark(r->changes) : NULL,
+                                .is_last_batch = is_last_batch,
+                                .is_end = is_end};
+    enum step step = commit(r, &part, e);
+    if (step != STEP_ON && step != STEP_DONE)
+        return step;
+    if (r->held)
+        tell_progress(r);
+    scan_page_free(TAKE_PTR(r->held));
+    page_filter_release(&r->known);
+    return step;
+}
+
+static enum step step_of(enum changes_rc rc)
+{
+    return rc == CHANGES_FAILED ? STEP_FAILED : rc == CHANGES_STALE ? STEP_STALE : STEP_DONE;
+}
+
+/* By a run message; but a run of changes that has published nothing never was one. */
+static enum step finish(struct run *r, struct err *e)
+{
+    r->is_silent = r->changes && !r->held && !r->p.is_durable;
+    if (r->is_silent)
+        return step_of(changes_done_silently(r->changes, r->n_skipped, e));
+    enum step step = commit_held(r, true, true, e);
+    if (step == STEP_DONE && r->changes)
+        changes_done(r->changes);
+    return step;
+}
+
+static enum step end_of_scan(struct run *r, struct err *e)
+{
+    enum changes_rc rc = r->changes ? changes_look_back(r->changes) : CHANGES_NONE;
+    if (rc == CHANGES_NONE)
+        return finish(r, e);
+    if (rc != CHANGES_SOME)
+        return step_of(rc);
+    r->is_removing = true;
+    return r->held ? commit_held(r, true, false, e) : STEP_ON;
+}
+
+/* The tombstones of what a reconcile has found gone, a chunk of them. */
+static enum step one_removal(struct run *r, struct err *e)
+{
+    struct publish_part part = {.is_last_batch = true};
+    enum changes_rc rc = changes_next_gone(r->changes, &part.gone, &part.n_gone, e);
+    return rc == CHANGES_NONE ? finish(r, e) : rc == CHANGES_SOME ? commit(r, &part, e) : step_of(rc);
+}
+
+/* Takes `page`, which has records; it is held until it is known what follows. */
+static enum step take_page(struct run *r, struct scan_page *page, struct err *e)
+{
+    struct page_filter known = {0};
+    enum changes_rc news = r->changes ? changes_filter(r->changes, page, &known) : CHANGES_SOME;
+    enum step step = news == CHANGES_STALE             ? STEP_STALE
+                     : news == CHANGES_SOME && r->held ? commit_held(r, false, false, e)
+                                                       : STEP_ON;
+    if (step != STEP_ON) {
+        page_filter_release(&known);
+        scan_page_free(page);
+        return step;
+    }
+    free(r->at);
+    r->at = xstrdup(page->cursor);
+    if (news == CHANGES_SOME) {
+        r->held = page;
+        r->known = known;
+    } else {
+        r->n_skipped += (int64_t)page->n_records;
+        page_filter_release(&known);
+        scan_page_free(page);
+    }
+    return STEP_ON;
+}
+
+/* While a page is being committed the one after the next is on its way. */
 static enum step one_page(struct run *r, struct err *e)
 {
-    enum step step = STEP_ON;
-    if (!r->page)
-        step = fetch(r, r->p.progress.cursor, &r->page, e);
+    struct scan_page *page = NULL;
+    enum step step = fetch(r, r->at, &page, e);
     if (step != STEP_ON)
         return step;
-    if (!r->page->n_records)
-        return commit(r, NULL, true, NULL, e);
-    if (!r->next)
-        step = fetch(r, r->page->cursor, &r->next, e);
-    if (step != STEP_ON)
-        return step;
-    bool is_last = !r->next->n_records;
-    if (!is_last)
-        start_fetch(r, r->next->cursor);
-    step = commit(r, r->page, is_last, NULL, e);
-    scan_page_free(r->page);
-    r->page = TAKE_PTR(r->next);
-    if (step == STEP_ON || step == STEP_DONE)
-        tell_progress(r);
-    return step;
+    if (page->n_records) {
+        start_fetch(r, page->cursor);
+        return take_page(r, page, e);
+    }
+    scan_page_free(page);
+    return end_of_scan(r, e);
 }
 
 /* What can't go on by waiting (the dataset is gone, the query refused, a record can't be projected) ends in a
@@ -207,10 +291,11 @@ static enum step give_up(struct run *r, struct err *e)
     struct err why = *e;
     if (why.class != ERR_BAD_INPUT || !r->p.is_durable)
         return STEP_FAILED;
-    enum step step = commit(r, NULL, true, why.msg, e);
+    struct publish_part part = {.is_end = true, .is_last_batch = true, .failure = why.msg};
+    enum step step = commit(r, &part, e);
     if (step == STEP_FAILED && e->class == ERR_BAD_INPUT) {
         r->p.is_mute = true; /* even that doesn't fit any more: the log has it, and the run ends */
-        step = commit(r, NULL, true, why.msg, e);
+        step = commit(r, &part, e);
     }
     if (step != STEP_DONE)
         return step;
@@ -221,9 +306,12 @@ static enum step give_up(struct run *r, struct err *e)
 static void tell_done(const struct run *r)
 {
     const struct run_progress *p = &r->p.progress;
+    if (r->is_silent)
+        return;
     log_info(r->p.listener->bridge->log, "run", KV("listener", r->p.listener->config->name),
              KVI("run", p->run), KVI("total", r->total), KVI("n_records", p->n_published),
-             KVI("n_batches", p->n_batches), KVI("n_oversize", p->n_oversize),
+             KVI("n_batches", p->n_batches), KVI("n_unchanged", p->n_unchanged),
+             KVI("n_deleted", p->n_deleted), KVI("n_removed", p->n_removed), KVI("n_oversize", p->n_oversize),
              KVI("took_ms", clock_wall_ms() - p->started_ms));
 }
 
@@ -233,8 +321,8 @@ static enum step steps(struct run *r, struct err *e)
     for (;;) {
         if (listener_check_topics(r->p.listener, e))
             return STEP_FAILED;
-        enum step step =
-            r->p.listener->config->query_records ? one_page(r, e) : commit(r, NULL, true, NULL, e);
+        bool has_scan = r->p.listener->config->query_records && r->p.frozen.plan.kind != PLAN_MARK;
+        enum step step = r->is_removing ? one_removal(r, e) : has_scan ? one_page(r, e) : finish(r, e);
         if (step == STEP_FAILED)
             step = give_up(r, e);
         if (step != STEP_ON || jobs_wait(b) || atomic_load(&b->is_stopping) ||

@@ -278,7 +278,7 @@ bool partition_digests_look(struct partition *p, const struct digests_ref *r, st
     for (size_t i = 0; ok && i < n; i++) {
         uint64_t id = digest_id(items[i].id), known;
         items[i].is_unchanged = map && digest_map_get(map, id, &known) && known == items[i].digest;
-        if (items[i].is_unchanged)
+        if (map)
             (void)digest_map_see(map, id);
     }
     unlock(p);
@@ -301,6 +301,16 @@ bool partition_digests_take_unseen(struct partition *p, const struct digests_ref
     bool taken = map && digest_map_see(map, digest_id(id));
     unlock(p);
     return taken;
+}
+
+bool partition_digests_know(struct partition *p, const struct digests_ref *r, struct slice id)
+{
+    uint64_t digest;
+    lock(p);
+    struct digest_map *map = digests_of(p, r);
+    bool known = map && digest_map_get(map, digest_id(id), &digest);
+    unlock(p);
+    return known;
 }
 
 bool partition_digests_count(struct partition *p, const struct digests_ref *r, struct digests_count *ret)

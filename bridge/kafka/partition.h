@@ -77,12 +77,14 @@ struct digest_look {
     uint64_t digest;
     bool is_unchanged; /* filled in: this very version is known */
 };
-/* Which of the records are known as they are; those become seen. False when the state has been read anew. */
+/* Which of the records are known as they are; those that are known in any version become seen. False when the state has been read anew. */
 bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items, size_t n);
 /* A reconcile begins: nothing is seen. */
 void partition_digests_see_none(struct partition *p, const struct digests_ref *r);
 /* Is the record tracked and not seen? It is seen then: each is taken once. */
 bool partition_digests_take_unseen(struct partition *p, const struct digests_ref *r, struct slice id);
+/* Is it tracked? */
+bool partition_digests_know(struct partition *p, const struct digests_ref *r, struct slice id);
 struct digests_count {
     size_t n, n_unseen;
     size_t n_old; /* of other generations */

@@ -85,7 +85,7 @@ static void on_answer(void *arg, struct argilla_answer *a)
     b->is_answered = true;
 }
 
-static const struct dataset_ref tc = {"argilla", "tc", "TextClassification"};
+static const struct dataset_ref tc = {"argilla", "tc", "TextClassification", NULL};
 
 enum call_kind { RESOLVE, COUNT, METRIC, SCAN };
 
@@ -258,7 +258,7 @@ static void test_names_and_queries_of_any_kind_are_escaped(void **state)
 {
     static const struct dataset_ref odd = {"t\xc3\xa9"
                                            "am",
-                                           "a b/c?d&e#f", "Te:xt"};
+                                           "a b/c?d&e#f", "Te:xt", NULL};
     struct bench b;
     (void)state;
     bench_sample(&b, 200, "count");
