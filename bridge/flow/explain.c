@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "argilla.h"
+#include "clock.h"
 #include "envelope.h"
 #include "expr.h"
 #include "json_scan.h"
@@ -24,6 +25,7 @@ struct explain {
     atomic_bool must_end;
 
     struct listener_state state;
+    struct peeked peeked;
     struct dataset_ref dataset;
     struct buf query, metrics, ctx, eval;
     int64_t total;
@@ -64,6 +66,7 @@ static void explain_release(struct explain *x)
     argilla_free(x->argilla);
     expr_cache_free(x->exprs);
     listener_state_release(&x->state);
+    peeked_release(&x->peeked);
     dataset_ref_release(&x->dataset);
     buf_release(&x->query);
     buf_release(&x->metrics);
@@ -82,10 +85,9 @@ static int take(struct argilla_wait *w, struct argilla_answer *ret, struct err *
 
 static int show_state(struct explain *x, struct err *e)
 {
-    cleanup_free char *state = NULL;
-    cleanup_free char *progress = NULL;
     struct err why;
-    bool file_won = false, is_known = offline_peek(x->config, x->l->name, &state, &progress, &why) == 0;
+    bool file_won = false, is_known = offline_peek(x->config, x->l->name, &x->peeked, &why) == 0;
+    const char *state = x->peeked.state, *progress = x->peeked.progress;
     if (listener_state_read(is_known ? slice_of(state) : (struct slice){0}, x->l, &x->state, &file_won, e))
         return -1;
     fprintf(x->out, "listener      %s\n", x->l->name);
@@ -115,6 +117,37 @@ static int show_query(struct explain *x, struct err *e)
 static const char *query_of(const struct explain *x)
 {
     return x->l->query ? buf_str(&x->query) : NULL;
+}
+
+/* deliver = changes: how far back the next poll looks, when the next reconcile is due, what is tracked. A running
+ * service may be further than what it has written. */
+static int show_changes(struct explain *x, struct err *e)
+{
+    const struct listener_config *l = x->l;
+    const struct changes_mark *m = &x->peeked.mark;
+    char text[RFC3339_SIZE];
+    const char *why;
+    (void)e;
+    if (l->deliver != DELIVER_CHANGES)
+        return 0;
+    int64_t interval_ms = (int64_t)(l->reconcile_interval_s * 1000), now = clock_wall_ms();
+    bool is_due =
+        changes_next(m, x->state.generation, query_of(x), interval_ms, now, &why) == PLAN_RECONCILE;
+    fprintf(x->out, "tracked       %zu records", x->peeked.n_tracked);
+    if (x->peeked.n_tracked_before)
+        fprintf(x->out, " (and %zu from before the last reset, dropped by the next reconcile)",
+                x->peeked.n_tracked_before);
+    fputc('\n', x->out);
+    if (is_due) {
+        fprintf(x->out, "looks back    at all records: a reconcile is due (%s)\n", why);
+        return 0;
+    }
+    clock_rfc3339(m->at_ms - (int64_t)(l->overlap_s * 1000), text);
+    fprintf(x->out, "looks back    to %s by the server's clock\n", text);
+    clock_rfc3339(m->reconciled_ms + interval_ms, text);
+    fprintf(x->out, "reconcile     due at %s, in %lld s\n", text,
+            (long long)(m->reconciled_ms + interval_ms - now) / 1000);
+    return 0;
 }
 
 static int ask_argilla(struct explain *x, struct err *e)
@@ -213,12 +246,16 @@ static int show_messages(struct explain *x, struct err *e)
         fprintf(x->out, "1 run message to %s\n", l->metrics_topic);
         return 0;
     }
-    if (l->publish == PUBLISH_RECORDS)
-        fprintf(x->out, "%lld record messages to %s", (long long)x->total, l->topic);
+    if (l->deliver == DELIVER_CHANGES) /* which of them are new is known once they are read */
+        fprintf(x->out, "what of %lld records was not sent before, as ", (long long)x->total);
     else
-        fprintf(x->out, "%lld records in batches of up to %d to %s", (long long)x->total, l->batch_records,
-                l->topic);
-    fprintf(x->out, ", and 1 run message to %s\n", l->metrics_topic);
+        fprintf(x->out, "%lld %s", (long long)x->total, l->publish == PUBLISH_RECORDS ? "" : "records in ");
+    if (l->publish == PUBLISH_RECORDS)
+        fprintf(x->out, "record messages to %s", l->topic);
+    else
+        fprintf(x->out, "batches of up to %d to %s", l->batch_records, l->topic);
+    fprintf(x->out, ", and 1 run message to %s%s\n", l->metrics_topic,
+            l->deliver == DELIVER_CHANGES ? " if there is any" : "");
     argilla_wait_init(&w);
     argilla_scan(x->argilla, &x->dataset, query_of(x), NULL, 1, argilla_wait_done, &w);
     if (take(&w, &a, e))
@@ -234,7 +271,7 @@ int explain(const struct config *config, const struct listener_config *l, FILE *
     struct explain x;
     if (explain_init(&x, config, l, out, e))
         return -1;
-    int rc = show_state(&x, e) || show_query(&x, e) || ask_argilla(&x, e) || ask_metrics(&x, e) ||
+    int rc = show_state(&x, e) || show_query(&x, e) || show_changes(&x, e) || ask_argilla(&x, e) || ask_metrics(&x, e) ||
              show_condition(&x, e) || show_messages(&x, e);
     explain_release(&x);
     return rc ? -1 : 0;

@@ -1,6 +1,8 @@
 #include "offline.h"
 
+#include "arena.h"
 #include "clock.h"
+#include "json_scan.h"
 #include "listener_state.h"
 #include "membership.h"
 #include "partition.h"
@@ -133,37 +135,114 @@ int offline_reset(const struct config *config, const struct listener_config *l, 
     return rc;
 }
 
+/* Tombstones for the digests of `name`, of all generations: their keys are read from the partition, since memory
+ * knows only hashes. Killed in between: what is left goes with the next `forget`. */
+enum { FORGET_CHUNK = 500 };
+
+struct digest_keys {
+    struct arena arena;
+    struct state_write writes[FORGET_CHUNK];
+    size_t n;
+    uint64_t n_all;
+};
+
+static bool is_tracked(struct owner *o, const char *name, const struct digest_key *key, uint64_t epoch)
+{
+    const struct digests_ref ref = {name, key->generation, epoch};
+    return slice_eq(key->name, name) && partition_digests_know(o->partition, &ref, key->id);
+}
+
+static int forget_chunk(struct owner *o, struct digest_keys *keys, uint64_t epoch, struct err *e)
+{
+    int rc = keys->n ? commit_writes(o, keys->writes, keys->n, epoch, e) : 0;
+    keys->n_all += keys->n;
+    keys->n = 0;
+    arena_clear(&keys->arena);
+    return rc;
+}
+
+static int forget_digests(struct owner *o, const char *name, uint64_t epoch, uint64_t *ret_n, struct err *e)
+{
+    cleanup_free struct digest_keys *keys = xcalloc(1, sizeof *keys);
+    struct state_walk *walk;
+    struct slice key, value;
+    struct digest_key parsed;
+    int rc = 0, more;
+    if (partition_walk(o->partition, &walk, e))
+        return -1;
+    while (!rc && (more = state_walk_next(walk, &key, &value, e)) != 0) {
+        if (more < 0) {
+            rc = -1;
+        } else if (value.p && digest_key_parse(key, &parsed) && is_tracked(o, name, &parsed, epoch)) {
+            keys->writes[keys->n++] = (struct state_write){.key = arena_copy(&keys->arena, key)};
+            rc = keys->n == FORGET_CHUNK ? forget_chunk(o, keys, epoch, e) : 0;
+        }
+    }
+    if (!rc)
+        rc = forget_chunk(o, keys, epoch, e);
+    *ret_n = keys->n_all;
+    arena_release(&keys->arena);
+    state_walk_free(walk);
+    return rc;
+}
+
 int offline_forget(const struct config *config, const char *name, struct err *e)
 {
     struct owner o;
-    uint64_t epoch = 0;
+    uint64_t epoch = 0, n_digests = 0;
     cleanup_free char *key = listener_state_key("listener", name), *run = listener_state_key("run", name),
-                      *ctx = listener_state_key("ctx", name);
+                      *ctx = listener_state_key("ctx", name), *mark = listener_state_key("changes", name);
     cleanup_buf struct buf value = buf_make((size_t)3 * STATE_VALUE_MAX);
     if (owner_init(&o, config, name, e))
         return -1;
     (void)partition_get(o.partition, key, &value, &epoch);
     (void)partition_get(o.partition, run, &value, NULL);
-    struct state_write writes[] = {{slice_of(key), {0}}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
-    int rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
-                       : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
+    (void)partition_get(o.partition, mark, &value, NULL);
+    int rc = forget_digests(&o, name, epoch, &n_digests, e);
+    struct state_write writes[] = {
+        {slice_of(key), {0}}, {slice_of(run), {0}}, {slice_of(ctx), {0}}, {slice_of(mark), {0}}};
+    if (!rc)
+        rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
+             : n_digests ? 0
+                         : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
     owner_release(&o);
     return rc;
 }
 
-int offline_peek(const struct config *config, const char *listener, char **ret_state, char **ret_progress,
-                 struct err *e)
+int offline_peek(const struct config *config, const char *listener, struct peeked *ret, struct err *e)
 {
-    struct partition_state peeked = {0};
+    struct partition_state state = {0};
+    struct changes_mark mark = {0};
     atomic_bool keep_going = true;
-    int id = state_partition_of(listener, config->bridge.state_partitions);
-    if (state_read(config, id, &keep_going, PEEK_MS, &peeked, e))
+    int id = state_partition_of(listener, config->bridge.state_partitions), rc = 0;
+    if (state_read(config, id, &keep_going, PEEK_MS, &state, e))
         return -1;
     cleanup_free char *key = listener_state_key("listener", listener),
-                      *run = listener_state_key("run", listener);
-    struct slice state = state_map_get(&peeked.map, key), progress = state_map_get(&peeked.map, run);
-    *ret_state = xstrndup(state.p ? state.p : "", state.len);
-    *ret_progress = xstrndup(progress.p ? progress.p : "", progress.len);
-    partition_state_release(&peeked);
-    return 0;
+                      *run = listener_state_key("run", listener),
+                      *changes = listener_state_key("changes", listener);
+    struct slice s = state_map_get(&state.map, key), progress = state_map_get(&state.map, run);
+    struct slice token;
+    int64_t generation = 1; /* as listener_state_read has it without a state */
+    if (s.p && json_check(s, NULL) == 0 && json_get(s, "generation", &token))
+        (void)json_get_int64(token, &generation);
+    rc = changes_mark_read(state_map_get(&state.map, changes), &mark, e);
+    if (!rc)
+        *ret = (struct peeked){.state = xstrndup(s.p ? s.p : "", s.len),
+                               .progress = xstrndup(progress.p ? progress.p : "", progress.len),
+                               .mark = mark};
+    for (size_t i = 0; !rc && i < state.n_sets; i++) {
+        const struct digest_set *set = &state.sets[i];
+        if (strcmp(set->name, listener) == 0)
+            *(set->generation == generation ? &ret->n_tracked : &ret->n_tracked_before) += set->map.n;
+    }
+    partition_state_release(&state);
+    return rc;
+}
+
+void peeked_release(struct peeked *p)
+{
+    free(p->state);
+    free(p->progress);
+    changes_mark_release(&p->mark);
+    *p = (struct peeked){0};
 }

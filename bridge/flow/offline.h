@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "listener_state.h"
 
 /* Does a service run, that is: has the group a member now? 0 with the answer; -1 RETRY when Kafka can't be
  * asked. */
@@ -19,9 +20,14 @@ int offline_reset(const struct config *config, const struct listener_config *l, 
  */
 int offline_forget(const struct config *config, const char *name, struct err *e);
 
+struct peeked {
+    char *state, *progress; /* "" when there is none */
+    struct changes_mark mark;
+    size_t n_tracked, n_tracked_before; /* records, in the present generation and in others */
+};
 /* Reads the state of `listener` without owning anything: what was committed by now (a service may move it
- * on). `ret` is empty when there is none; the caller frees. */
-int offline_peek(const struct config *config, const char *listener, char **ret_state, char **ret_progress,
-                 struct err *e);
+ * on). The caller releases. */
+int offline_peek(const struct config *config, const char *listener, struct peeked *ret, struct err *e);
+void peeked_release(struct peeked *p);
 
 #endif

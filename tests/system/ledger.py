@@ -1,5 +1,5 @@
 """Holds a list of messages to what the bridge promises: per listener runs follow each other without gaps, and per run each batch
-and each record is there exactly once, under one total, closed by exactly one run message.
+and each record is there exactly once, under one total, closed by exactly one run message. (What deliver = changes promises besides: changes_ledger.py.)
 
 The messages are a read_committed reader's (harness.Reader), all of them from the start of the listeners' topics.
 """
@@ -13,7 +13,7 @@ class Run:
 
     def __init__(self, listener, number):
         self.listener, self.number = listener, number
-        self.batches, self.records, self.ends = [], [], []
+        self.batches, self.records, self.gone, self.ends = [], [], [], []
 
     def __repr__(self):
         return f"{self.listener} run {self.number}"
@@ -55,7 +55,9 @@ class Run:
         assert not last or (last[-1] and last.count(True) == 1), f"{self}: `last` is {last}"
         assert end["n_records"] == len(ids), f"{self}: n_records {end['n_records']}, {len(ids)} records are there"
         assert end["n_batches"] == len(self.batches), f"{self}: n_batches {end['n_batches']} of {len(self.batches)}"
-        assert end["n_matched"] == end["n_records"] + end["n_oversize"], f"{self}: {end}"
+        assert end["n_matched"] == end["n_records"] + end["n_unchanged"] + end["n_oversize"], f"{self}: {end}"
+        gone = {type: sum(m.type == f"record.{type}" for m in self.gone) for type in ("deleted", "removed")}
+        assert gone == {"deleted": end["n_deleted"], "removed": end["n_removed"]}, f"{self}: {end}, tombstones {gone}"
 
 
 class Ledger:
@@ -68,7 +70,8 @@ class Ledger:
     def _add(self, m):
         listener, number = m.headers["ce_argillalistener"], int(m.headers["ce_argillarun"])
         run = self.listeners[listener].setdefault(number, Run(listener, number))
-        {"batch": run.batches, "record": run.records, "run": run.ends}[m.type].append(m)
+        kinds = {"batch": run.batches, "record": run.records, "record.deleted": run.gone, "record.removed": run.gone, "run": run.ends}
+        kinds[m.type].append(m)
         self.ce_ids.append(m.headers["ce_id"])
 
     def runs(self, listener):

@@ -42,6 +42,8 @@ def _message_errors(m):
     wrong = errors("headers", m.headers)
     if wrong:
         return wrong
+    if m.type in ("record.deleted", "record.removed"):
+        return [] if m.raw is None and m.key == m.headers["ce_subject"] else ["a tombstone with a value, or with another key than its subject"]
     kind = m.headers["ce_dataschema"].removeprefix(PREFIX).removesuffix(":1")
     if kind != m.type and (m.type, kind) != ("record", "projection"):
         return [f"ce_dataschema is {m.headers['ce_dataschema']!r} for a {m.type}"]
@@ -52,8 +54,8 @@ def _message_errors(m):
     elif not wrong:
         expected |= {"ce_argillalistener": m.value["listener"], "ce_argillarun": str(m.value["run"]), "ce_subject": m.value["listener"]}
     wrong += [f"{name} is {m.headers[name]!r}, not {value!r}" for name, value in expected.items() if m.headers[name] != value]
-    if m.type == "run" and not wrong and m.value["n_matched"] != m.value["n_records"] + m.value["n_oversize"]:
-        wrong.append("the ledger: n_matched is not n_records + n_oversize")
+    if m.type == "run" and not wrong and m.value["n_matched"] != sum(m.value[n] for n in ("n_records", "n_unchanged", "n_oversize")):
+        wrong.append("the ledger: n_matched is not n_records + n_unchanged + n_oversize")
     return wrong
 
 
