@@ -91,6 +91,16 @@ static void answer_bad_query(const char *why, bool is_search, struct answer *a)
     answer_exception(a, "opensearchpy.exceptions.RequestError", message);
 }
 
+struct slice body_ids(const struct request *r)
+{
+    struct slice query, ids, one;
+    if (!r->body.len || !json_get(buf_slice(&r->body), "query", &query) || !json_get(query, "ids", &ids) ||
+        json_type_of(ids) != JSON_ARRAY)
+        return (struct slice){0};
+    struct json_iter it = json_iter(ids);
+    return json_next(&it, NULL, &one) ? ids : (struct slice){0};
+}
+
 struct query *body_query(const struct request *r, bool bare, bool is_search, char **ret_text,
                          struct answer *a)
 {

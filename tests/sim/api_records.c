@@ -150,7 +150,7 @@ void api_patch_record(struct dataset *ds, const struct request *r, const char *i
 
 /* ---- DELETE data ---- */
 
-static bool is_named(struct slice ids, const struct doc *d)
+bool doc_is_named(struct slice ids, const struct doc *d)
 {
     struct slice id;
     for (struct json_iter it = json_iter(ids); json_next(&it, NULL, &id);) {
@@ -178,7 +178,7 @@ static size_t gather(struct dataset *ds, const struct query *q, struct slice ids
     size_t n = 0;
     walk_init(&w, ds, false, NULL, 0);
     while (walk_next(&w, &d)) {
-        if (!query_matches(q, &d, ds->task) || (ids.len > 2 && !is_named(ids, &d)))
+        if (!query_matches(q, &d, ds->task) || (ids.len > 2 && !doc_is_named(ids, &d)))
             continue;
         buf_addslice(ret, d.key);
         buf_addch(ret, 0);

@@ -79,15 +79,32 @@ static int read_sort(struct slice list, bool *ret_by_stamp, struct answer *a)
 
 /* ---- {Task}:search ---- */
 
-static void add_matches(struct dataset *ds, const struct query *q, bool by_stamp, long from, long limit,
-                        struct buf *b)
+static bool is_match(const struct query *q, struct slice ids, const struct doc *d, enum task task)
+{
+    return ids.len ? doc_is_named(ids, d) : query_matches(q, d, task);
+}
+
+static uint64_t count_named(struct dataset *ds, struct slice ids)
+{
+    struct walk w;
+    struct doc d;
+    uint64_t n = 0;
+    walk_init(&w, ds, false, NULL, 0);
+    while (walk_next(&w, &d))
+        n += doc_is_named(ids, &d);
+    walk_release(&w);
+    return n;
+}
+
+static void add_matches(struct dataset *ds, const struct query *q, struct slice ids, bool by_stamp, long from,
+                        long limit, struct buf *b)
 {
     struct walk w;
     struct doc d;
     long n = 0;
     walk_init(&w, ds, by_stamp, NULL, 0);
     while (n < from + limit && walk_next(&w, &d)) {
-        if (!query_matches(q, &d, ds->task) || n++ < from)
+        if (!is_match(q, ids, &d, ds->task) || n++ < from)
             continue;
         buf_addstr(b, n - 1 > from ? "," : "");
         doc_write_search(&d, ds->task, b);
@@ -96,12 +113,13 @@ static void add_matches(struct dataset *ds, const struct query *q, bool by_stamp
 }
 
 /* With from=0 the server also aggregates; listeners don't ask for that. */
-static void write_search(struct dataset *ds, const struct query *q, const char *text, bool by_stamp,
-                         long from, long limit, struct answer *a)
+static void write_search(struct dataset *ds, const struct query *q, const char *text, struct slice ids,
+                         bool by_stamp, long from, long limit, struct answer *a)
 {
-    buf_addf(&a->body, "{\"total\":%llu,\"records\":[", (unsigned long long)dataset_count(ds, q, text));
+    uint64_t total = ids.len ? count_named(ds, ids) : dataset_count(ds, q, text);
+    buf_addf(&a->body, "{\"total\":%llu,\"records\":[", (unsigned long long)total);
     if (limit)
-        add_matches(ds, q, by_stamp, from, limit, &a->body);
+        add_matches(ds, q, ids, by_stamp, from, limit, &a->body);
     buf_addstr(&a->body, from ? "]}" : "],\"aggregations\":{}}");
 }
 
@@ -137,7 +155,7 @@ void api_search(struct dataset *ds, const struct request *r, struct answer *a)
     cleanup_free char *text = NULL;
     struct query *q = body_query(r, false, true, &text, a);
     if (q)
-        write_search(ds, q, text, by_stamp, from, limit, a);
+        write_search(ds, q, text, body_ids(r), by_stamp, from, limit, a);
     query_free(q);
 }
 
@@ -247,7 +265,8 @@ static void add_cursor(const struct scan *s, struct slice key, int64_t stamp_us,
 }
 
 /* An empty page's cursor is the one that it was asked with. */
-static void write_page(const struct dataset *ds, const struct query *q, const struct scan *s, struct buf *b)
+static void write_page(const struct dataset *ds, const struct query *q, struct slice ids, const struct scan *s,
+                       struct buf *b)
 {
     struct walk w;
     struct doc d;
@@ -259,7 +278,7 @@ static void write_page(const struct dataset *ds, const struct query *q, const st
     walk_init(&w, ds, s->by_stamp, s->is_continued ? &start : NULL, s->stamp_us);
     buf_addstr(b, "{\"records\":[");
     for (long n = 0; n < s->limit && walk_next(&w, &d);) {
-        if (!query_matches(q, &d, ds->task))
+        if (!is_match(q, ids, &d, ds->task))
             continue;
         buf_addstr(b, n++ ? "," : "");
         doc_write_scan(&d, ds->task, b);
@@ -283,7 +302,7 @@ static void scan_write(const struct dataset *ds, const struct request *r, struct
     cleanup_free char *key = s.key;
     struct query *q = body_query(r, false, false, &text, a);
     if (q)
-        write_page(ds, q, &s, &a->body);
+        write_page(ds, q, body_ids(r), &s, &a->body);
     query_free(q);
 }
 

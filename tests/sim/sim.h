@@ -92,6 +92,11 @@ void api_delete_data(struct dataset *ds, const struct request *r, struct answer 
 void api_metrics_list(struct answer *a);
 void api_metric(struct dataset *ds, const struct request *r, const char *metric, struct answer *a);
 
+/* Is it one of these ids? 7 and "7" are the same. */
+bool doc_is_named(struct slice ids, const struct doc *d);
+/* The list `ids` of a body's query; empty when there is none: then all. With ids nothing else of a query counts. */
+struct slice body_ids(const struct request *r);
+
 /* The query of a body: of its member "query", or (`bare`) the body itself. NULL with the server's error in
  * `a`, whose status depends on who asks. `ret_text` ("" for none) is the caller's to free. */
 struct query *body_query(const struct request *r, bool bare, bool is_search, char **ret_text,

@@ -572,3 +572,69 @@ def test_other_tasks(server, task):
         assert call(server, "GET", f"/api/datasets/{dataset}/records/t").json()["text"] == record["text"]
     finally:
         server.delete(dataset)
+
+
+# ---- what deliver = changes asks ----
+
+
+@pytest.mark.parametrize("path", ["TextClassification:search", "records/:search"])
+def test_a_search_by_ids_looks_at_nothing_else(server, scratch, path):
+    server.bulk(scratch, [{"id": id, "inputs": {"text": "x"}} for id in ("a/b", ".", "..", "q\"u\\")])
+
+    def found(ids, text=None):
+        body = {"query": {"ids": ids, "query_text": text}, "sort_by": BY_ID, "fields": ["id"]}
+        answer = call(server, "POST", f"/api/datasets/{scratch}/{path}", body, limit=100)
+        assert answer.status_code == 200, answer.text
+        return sorted(str(r["id"]) for r in answer.json()["records"])
+
+    assert found(["a/b", ".", "nope"]) == [".", "a/b"]
+    assert found(["..", "q\"u\\", 9, "10"]) == ["..", "10", "9", "q\"u\\"]
+    assert found(["a"], "status:Discarded") == ["a"]
+    assert found(["nope"]) == []
+    assert len(found([])) == 8, "no ids are all records"
+
+
+def test_a_search_by_id_counts_without_records(server, dataset):
+    for id, n in (("a", 1), ("9", 1), ("nope", 0), ("a/b", 0)):
+        answer = call(server, "POST", f"/api/datasets/{dataset}/TextClassification:search", {"query": {"ids": [id]}}, limit=0, **{"from": 1})
+        assert answer.json()["total"] == n, id
+
+
+def test_a_range_of_stamps_includes_both_ends(server, scratch):
+    stamp = server.record(scratch, "a")["last_updated"]
+    before, after = stamp[:-1] + str((int(stamp[-1]) - 1) % 10), "2099-01-01T00:00:00.000Z"
+    for query, n in (
+        (f"last_updated:[{stamp}Z TO {stamp}Z]", 4),  # all of one bulk have the same
+        (f"last_updated:[{stamp} TO *]", 4),
+        (f"(metadata.n:[3 TO 10]) AND last_updated:[2026-01-01T00:00:00.000Z TO {after}]", 2),
+        (f"(metadata.n:3 OR metadata.n:10) AND last_updated:[{after} TO *]", 0),
+        (f"last_updated:[2026-01-01T00:00:00.000Z TO {before}]" if stamp[-1] != "0" else "last_updated:[* TO 2026-01-01]", 0),
+    ):
+        assert search(server, scratch, query).json()["total"] == n, query
+        assert len(ids(scan(server, scratch, query))) == n, query
+
+
+def test_what_moves_a_stamp(server, scratch):
+    def stamps():
+        return {r["id"]: r["last_updated"] for r in scan(server, scratch).json()["records"]}
+
+    first = stamps()
+    call(server, "PATCH", f"/api/datasets/{scratch}/records/a", {"metadata": {"p": 1}})
+    assert stamps() == first
+    server.bulk(scratch, [RECORDS[1]])
+    assert {id for id, at in stamps().items() if at != first[id]} == {10}
+
+
+def test_a_dataset_made_anew_has_another_time(server):
+    def identity():
+        d = call(server, "GET", f"/api/datasets/{dataset}").json()
+        return d["id"], d["created_at"]
+
+    dataset = server.create(name("contract"))
+    first = identity()
+    server.bulk(dataset, RECORDS)
+    assert identity() == first
+    server.delete(dataset)
+    server.create(dataset)
+    assert identity()[0] == first[0] and identity()[1] != first[1]
+    server.delete(dataset)

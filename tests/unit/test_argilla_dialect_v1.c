@@ -129,6 +129,7 @@ static void test_resolve_finds_the_task(void **state)
     assert_string_equal(b.answer.dataset.workspace, "argilla");
     assert_string_equal(b.answer.dataset.name, "tc");
     assert_string_equal(b.answer.dataset.task, "TextClassification");
+    assert_non_null(strstr(b.answer.dataset.identity, "\"argilla.tc\" \"20"));
     assert_int_equal(b.answer.date_ms, 1795556643000);
     bench_end(&b);
 }
