@@ -110,12 +110,15 @@ static void check_changes(struct cfg *c, const config_setting_t *setting, const 
         return;
     if (l->update_query_params) {
         cfg_error(c, cfg_member(setting, "update_query_params"),
-                  "update_query_params can't go with deliver = \"changes\": each step would be another query, whose "
+                  "update_query_params can't go with deliver = \"changes\": each step would be another "
+                  "query, whose "
                   "records all look missing to the one before");
         cfg_hint(c, "leave it out, or deliver = \"matches\"");
     }
     if (!l->query_records) {
-        cfg_error(c, cfg_member_or_group(setting, cfg_member(setting, "with_records") ? "with_records" : "query_records"),
+        cfg_error(c,
+                  cfg_member_or_group(setting,
+                                      cfg_member(setting, "with_records") ? "with_records" : "query_records"),
                   "query_records = false can't go with deliver = \"changes\": what changes are records");
         cfg_hint(c, "leave it out, or deliver = \"matches\"");
     }

@@ -15,7 +15,8 @@ static const char *const publish_choices[] = {"batches", "records", NULL};
 static const char *const batch_key_choices[] = {"listener", "none", NULL};
 
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_DEBUG == 3 && LOG_FORMAT_JSON == 1, "order of choices");
-_Static_assert(DELIVER_MATCHES == 0 && DELIVER_CHANGES == 1 && PUBLISH_RECORDS == 1 && BATCH_KEY_NONE == 1, "order of choices");
+_Static_assert(DELIVER_MATCHES == 0 && DELIVER_CHANGES == 1 && PUBLISH_RECORDS == 1 && BATCH_KEY_NONE == 1,
+               "order of choices");
 
 #define ARGILLA(field)  offsetof(struct argilla_config, field)
 #define BRIDGE(field)   offsetof(struct bridge_config, field)

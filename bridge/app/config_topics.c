@@ -86,12 +86,14 @@ static void check_same_settings(struct cfg *c, const struct use *first, const st
     }
 }
 
-/* Does `a` write tombstones that mean records which `b` published under the same key? Also for readers of a topic
- * that isn't compacted: they fold it by key themselves. The same query on both sides doesn't help: a scan of one may
- * publish a record that the other has just buried, and nobody would bury it again. Batches have no record's key. */
+/* Does `a` write tombstones that mean records which `b` published under the same key? Also for readers of a
+ * topic that isn't compacted: they fold it by key themselves. The same query on both sides doesn't help: a
+ * scan of one may publish a record that the other has just buried, and nobody would bury it again. Batches
+ * have no record's key. */
 static bool buries(const struct listener_config *a, const struct listener_config *b)
 {
-    return a->deliver == DELIVER_CHANGES && a->query_records && b->publish == PUBLISH_RECORDS && b->query_records;
+    return a->deliver == DELIVER_CHANGES && a->query_records && b->publish == PUBLISH_RECORDS &&
+           b->query_records;
 }
 
 /* Against those before it: the first that doesn't go with it. */
@@ -105,8 +107,8 @@ static void check_tombstones(struct cfg *c, const struct use *uses, const struct
         if (first->is_runs || is_said || (!buries(a, b) && !buries(b, a)))
             continue;
         cfg_error(c, place(u),
-                  "%s is the topic of listener %s (%s) too: the tombstones of deliver = \"changes\" %s", u->topic,
-                  a->name, where(c, first, u, line),
+                  "%s is the topic of listener %s (%s) too: the tombstones of deliver = \"changes\" %s",
+                  u->topic, a->name, where(c, first, u, line),
                   buries(a, b) && buries(b, a) ? "would delete each other's records"
                   : buries(a, b)               ? "there would delete the records from here"
                                                : "from here would delete its records");

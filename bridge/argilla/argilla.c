@@ -98,7 +98,8 @@ static struct call *call_new(struct argilla *a, const char *operation, const cha
 {
     struct call *c = xcalloc(1, sizeof *c);
     *c = (struct call){.argilla = a, .done = done, .arg = arg, .operation = operation};
-    c->dataset = (struct dataset_ref){xstrdup(workspace), xstrdup(dataset), task ? xstrdup(task) : NULL, NULL};
+    c->dataset =
+        (struct dataset_ref){xstrdup(workspace), xstrdup(dataset), task ? xstrdup(task) : NULL, NULL};
     return c;
 }
 
@@ -129,8 +130,8 @@ uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char
     return a->dialect->scan(c, query, limit);
 }
 
-uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id, argilla_done_fn *done,
-                        void *arg)
+uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id,
+                        argilla_done_fn *done, void *arg)
 {
     return a->dialect->exists(call_new(a, "read", d->workspace, d->name, d->task, done, arg), id);
 }

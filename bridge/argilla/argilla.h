@@ -67,12 +67,13 @@ uint64_t argilla_metric(struct argilla *a, const struct dataset_ref *d, const ch
 uint64_t argilla_scan(struct argilla *a, const struct dataset_ref *d, const char *query, const char *cursor,
                       int limit, argilla_done_fn *done, void *arg);
 
-/* Is there a record with this id (its text), whatever the query? Asked for by a direct read: what a scan doesn't find
- * may be an index's mood. Only a definite no of the dataset, which is there, gives is_there = false. */
-uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id, argilla_done_fn *done,
-                        void *arg);
-/* Those matches of `query` that the server wrote between two moments of its clock, in its query language, for count
- * and scan. `to_ms` < 0: until now. The caller frees. */
+/* Is there a record with this id (its text), whatever the query? Asked for by a direct read: what a scan
+ * doesn't find may be an index's mood. Only a definite no of the dataset, which is there, gives is_there =
+ * false. */
+uint64_t argilla_exists(struct argilla *a, const struct dataset_ref *d, struct slice id,
+                        argilla_done_fn *done, void *arg);
+/* Those matches of `query` that the server wrote between two moments of its clock, in its query language, for
+ * count and scan. `to_ms` < 0: until now. The caller frees. */
 char *argilla_query_since(struct argilla *a, const char *query, int64_t from_ms, int64_t to_ms);
 
 /* The cursor that continues right after the record with this id token, whether or not that still exists (1.x:

@@ -249,8 +249,8 @@ static int read_found(struct call *c, struct http_response *resp, struct argilla
     return 0;
 }
 
-/* What a path can't hold: "/" (404, as if there were no such route), the dot segments that clients and servers take
- * away, and bytes that proxies stumble over. */
+/* What a path can't hold: "/" (404, as if there were no such route), the dot segments that clients and
+ * servers take away, and bytes that proxies stumble over. */
 static bool fits_path(struct slice id)
 {
     for (size_t i = 0; i < id.len; i++)
@@ -358,5 +358,5 @@ static void v1_judge(const struct call *c, const struct http_response *resp, str
         (void)err_wrap(e, "no such path, is it Argilla 1.x?");
 }
 
-const struct dialect dialect_v1 = {v1_resolve, v1_count, v1_metric, v1_scan,
+const struct dialect dialect_v1 = {v1_resolve, v1_count,       v1_metric,       v1_scan,
                                    v1_exists,  v1_query_since, v1_cursor_after, v1_judge};

@@ -115,23 +115,26 @@ enum plan_kind changes_next(const struct changes_mark *m, int64_t generation, co
                             int64_t interval_ms, int64_t now_ms, const char **ret_why)
 {
     int64_t since_ms = now_ms - m->reconciled_ms;
-    *ret_why = !m->is_set                      ? "first"
-               : m->generation != generation   ? "reset"
-               : !same(m->query, query)        ? "query"
-               : m->reconciled_ms == 0         ? "unfinished"
-               : since_ms >= interval_ms       ? "due"
-               : since_ms < -2 * interval_ms   ? "clock" /* it has been set back by far */
-                                               : NULL;
+    *ret_why = !m->is_set                    ? "first"
+               : m->generation != generation ? "reset"
+               : !same(m->query, query)      ? "query"
+               : m->reconciled_ms == 0       ? "unfinished"
+               : since_ms >= interval_ms     ? "due"
+               : since_ms < -2 * interval_ms ? "clock" /* it has been set back by far */
+                                             : NULL;
     return *ret_why ? PLAN_RECONCILE : PLAN_CHANGES;
 }
 
 struct changes_mark changes_mark_after(const struct changes_mark *before, const struct scan_plan *plan,
-                                       int64_t generation, const char *query, bool is_whole, int64_t started_ms)
+                                       int64_t generation, const char *query, bool is_whole,
+                                       int64_t started_ms)
 {
     bool follows = before->is_set && before->generation == generation;
     bool same_query = follows && same(before->query, query);
-    struct changes_mark m = {.is_set = true, .generation = generation, .query = copy(query), .at_ms = plan->at_ms};
-    /* the identity of what the digests are of: a dataset that was made anew doesn't take its place by itself */
+    struct changes_mark m = {
+        .is_set = true, .generation = generation, .query = copy(query), .at_ms = plan->at_ms};
+    /* the identity of what the digests are of: a dataset that was made anew doesn't take its place by itself
+     */
     m.dataset = copy(follows && before->dataset ? before->dataset : plan->dataset);
     m.reconciled_ms = is_whole ? started_ms : same_query ? before->reconciled_ms : 0;
     return m;

@@ -1,6 +1,6 @@
-/* How far a listener of deliver = changes has come, and what its next scan is. Durable under `changes/NAME` in the
- * state partition, the plan of a run in progress beside its ctx. Times are wall ms: of the server's clock where
- * records are asked for by them, of ours where only intervals matter. Pure; any thread. */
+/* How far a listener of deliver = changes has come, and what its next scan is. Durable under `changes/NAME`
+ * in the state partition, the plan of a run in progress beside its ctx. Times are wall ms: of the server's
+ * clock where records are asked for by them, of ours where only intervals matter. Pure; any thread. */
 #ifndef AB_CORE_CHANGES_MARK_H
 #define AB_CORE_CHANGES_MARK_H
 
@@ -44,9 +44,10 @@ int scan_plan_read(struct slice value, struct scan_plan *ret);
 enum plan_kind changes_next(const struct changes_mark *m, int64_t generation, const char *query,
                             int64_t interval_ms, int64_t now_ms, const char **ret_why);
 
-/* The mark once `plan` is done. `is_whole`: a reconcile that looked at everything, begun at `started_ms`. The caller
- * releases. */
+/* The mark once `plan` is done. `is_whole`: a reconcile that looked at everything, begun at `started_ms`. The
+ * caller releases. */
 struct changes_mark changes_mark_after(const struct changes_mark *before, const struct scan_plan *plan,
-                                       int64_t generation, const char *query, bool is_whole, int64_t started_ms);
+                                       int64_t generation, const char *query, bool is_whole,
+                                       int64_t started_ms);
 
 #endif

@@ -32,10 +32,11 @@ struct frozen_run {
 enum { OVERSIZE_IDS_MAX = 100, CTX_MAX = 256 << 10, STATE_JSON_MAX = 1 << 20 };
 struct run_progress {
     int64_t run, started_ms;
-    int64_t n_matched, n_published, n_oversize, n_batches; /* n_matched = n_published + n_unchanged + n_oversize */
+    int64_t n_matched, n_published, n_oversize,
+        n_batches;                /* n_matched = n_published + n_unchanged + n_oversize */
     int64_t n_unchanged;          /* deliver = changes: versions that were published before */
     int64_t n_deleted, n_removed; /* and tombstones: of records that are gone, that no longer match */
-    char *cursor;       /* what follows the last committed record; NULL before the first */
+    char *cursor;                 /* what follows the last committed record; NULL before the first */
     char *oversize_ids; /* JSON tokens with commas between, the first OVERSIZE_IDS_MAX; NULL when none */
 };
 

@@ -101,16 +101,19 @@ static void judge(struct changes *c)
     bool follows = c->before.is_set && c->before.generation == c->ref.generation;
     if (n->n_unseen == 0)
         return;
-    if (follows && c->before.dataset && c->plan->dataset && strcmp(c->before.dataset, c->plan->dataset) != 0) {
+    if (follows && c->before.dataset && c->plan->dataset &&
+        strcmp(c->before.dataset, c->plan->dataset) != 0) {
         hold(c, HOLD_DATASET,
-             "the dataset has been made anew since its records were first published: none is taken for deleted; "
+             "the dataset has been made anew since its records were first published: none is taken for "
+             "deleted; "
              "`reset` starts over");
     } else if (n->n_unseen > HOLD_ABOVE_RECORDS &&
                (double)n->n_unseen * 100 > (double)l->reconcile_max_missing_percent * (double)n->n) {
-        (void)snprintf(text, sizeof text,
-                       "%zu of %zu records are missing, more than reconcile_max_missing_percent (%d): none is taken "
-                       "for deleted; raise it if they are gone indeed, or `reset`",
-                       n->n_unseen, n->n, l->reconcile_max_missing_percent);
+        (void)snprintf(
+            text, sizeof text,
+            "%zu of %zu records are missing, more than reconcile_max_missing_percent (%d): none is taken "
+            "for deleted; raise it if they are gone indeed, or `reset`",
+            n->n_unseen, n->n, l->reconcile_max_missing_percent);
         hold(c, HOLD_SHARE, text);
     }
 }
@@ -166,7 +169,8 @@ static int ask_identity(struct changes *c, char **ret, struct err *e)
     argilla_wait_init(&w);
     if (take_answer(
             c, &w,
-            argilla_resolve(c->listener->bridge->argilla, d->workspace, d->name, argilla_wait_done, &w), &a, e))
+            argilla_resolve(c->listener->bridge->argilla, d->workspace, d->name, argilla_wait_done, &w), &a,
+            e))
         return -1;
     *ret = TAKE_PTR(a.dataset.identity);
     dataset_ref_release(&a.dataset);
@@ -187,8 +191,8 @@ static int ask_total(struct changes *c, int64_t *ret, struct err *e)
     return 0;
 }
 
-/* The last look before tombstones: is it still that dataset, and is there anything in it? A "no such record" of one
- * that was emptied or made anew meanwhile says nothing. */
+/* The last look before tombstones: is it still that dataset, and is there anything in it? A "no such record"
+ * of one that was emptied or made anew meanwhile says nothing. */
 static int confirm_dataset(struct changes *c, struct err *e)
 {
     cleanup_free char *identity = NULL;
@@ -196,7 +200,8 @@ static int confirm_dataset(struct changes *c, struct err *e)
     if (ask_identity(c, &identity, e) || ask_total(c, &total, e))
         return -1;
     if (c->plan->dataset && strcmp(identity, c->plan->dataset) != 0)
-        hold(c, HOLD_DATASET, "the dataset was made anew during the reconcile: no record is taken for deleted");
+        hold(c, HOLD_DATASET,
+             "the dataset was made anew during the reconcile: no record is taken for deleted");
     else if (total == 0)
         hold(c, HOLD_EMPTY, "the dataset is empty: no record is taken for deleted; `reset` starts over");
     return 0;
@@ -214,7 +219,9 @@ static enum changes_rc drop_old(struct changes *c, struct err *e)
     enum chunk_outcome outcome = partition_commit(c->listener->partition, &chunk);
     if (outcome == CHUNK_REFUSED)
         *e = chunk.err;
-    return outcome == CHUNK_COMMITTED ? CHANGES_NONE : outcome == CHUNK_STALE ? CHANGES_STALE : CHANGES_FAILED;
+    return outcome == CHUNK_COMMITTED ? CHANGES_NONE
+           : outcome == CHUNK_STALE   ? CHANGES_STALE
+                                      : CHANGES_FAILED;
 }
 
 static bool is_known(struct changes *c, const struct digest_key *key)
@@ -258,7 +265,8 @@ static enum changes_rc walk_on(struct changes *c, struct err *e)
     return rc < 0 ? CHANGES_FAILED : rc ? CHANGES_SOME : CHANGES_NONE;
 }
 
-enum changes_rc changes_next_gone(struct changes *c, const struct gone_record **ret, size_t *ret_n, struct err *e)
+enum changes_rc changes_next_gone(struct changes *c, const struct gone_record **ret, size_t *ret_n,
+                                  struct err *e)
 {
     enum changes_rc more = CHANGES_SOME, rc;
     c->n_gone = 0;
@@ -286,7 +294,8 @@ const struct changes_mark *changes_end_mark(struct changes *c)
     changes_mark_release(&c->after);
     c->after = changes_mark_after(&c->before, c->plan, c->ref.generation, c->query, c->is_whole,
                                   c->run->progress.started_ms);
-    if (c->is_whole && c->count.n_unseen == 0 && c->plan->dataset) { /* all is there: it takes the old one's place */
+    if (c->is_whole && c->count.n_unseen == 0 &&
+        c->plan->dataset) { /* all is there: it takes the old one's place */
         free(c->after.dataset);
         c->after.dataset = xstrdup(c->plan->dataset);
     }
@@ -323,7 +332,9 @@ static enum changes_rc write_mark(struct changes *c, struct err *e)
     enum chunk_outcome outcome = partition_commit(c->listener->partition, &chunk);
     if (outcome == CHUNK_REFUSED)
         *e = chunk.err;
-    return outcome == CHUNK_COMMITTED ? CHANGES_NONE : outcome == CHUNK_STALE ? CHANGES_STALE : CHANGES_FAILED;
+    return outcome == CHUNK_COMMITTED ? CHANGES_NONE
+           : outcome == CHUNK_STALE   ? CHANGES_STALE
+                                      : CHANGES_FAILED;
 }
 
 enum changes_rc changes_done_silently(struct changes *c, int64_t n_unchanged, struct err *e)

@@ -119,8 +119,8 @@ static const char *query_of(const struct explain *x)
     return x->l->query ? buf_str(&x->query) : NULL;
 }
 
-/* deliver = changes: how far back the next poll looks, when the next reconcile is due, what is tracked. A running
- * service may be further than what it has written. */
+/* deliver = changes: how far back the next poll looks, when the next reconcile is due, what is tracked. A
+ * running service may be further than what it has written. */
 static int show_changes(struct explain *x, struct err *e)
 {
     const struct listener_config *l = x->l;
@@ -131,8 +131,7 @@ static int show_changes(struct explain *x, struct err *e)
     if (l->deliver != DELIVER_CHANGES)
         return 0;
     int64_t interval_ms = (int64_t)(l->reconcile_interval_s * 1000), now = clock_wall_ms();
-    bool is_due =
-        changes_next(m, x->state.generation, query_of(x), interval_ms, now, &why) == PLAN_RECONCILE;
+    bool is_due = changes_next(m, x->state.generation, query_of(x), interval_ms, now, &why) == PLAN_RECONCILE;
     fprintf(x->out, "tracked       %zu records", x->peeked.n_tracked);
     if (x->peeked.n_tracked_before)
         fprintf(x->out, " (and %zu from before the last reset, dropped by the next reconcile)",
@@ -271,8 +270,8 @@ int explain(const struct config *config, const struct listener_config *l, FILE *
     struct explain x;
     if (explain_init(&x, config, l, out, e))
         return -1;
-    int rc = show_state(&x, e) || show_query(&x, e) || show_changes(&x, e) || ask_argilla(&x, e) || ask_metrics(&x, e) ||
-             show_condition(&x, e) || show_messages(&x, e);
+    int rc = show_state(&x, e) || show_query(&x, e) || show_changes(&x, e) || ask_argilla(&x, e) ||
+             ask_metrics(&x, e) || show_condition(&x, e) || show_messages(&x, e);
     explain_release(&x);
     return rc ? -1 : 0;
 }

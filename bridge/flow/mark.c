@@ -1,5 +1,5 @@
-/* How far a listener of deliver = changes has come: in memory ahead of what is durable, so that polls without news
- * write nothing. A mark that is lost with the process only makes the next one look back further. */
+/* How far a listener of deliver = changes has come: in memory ahead of what is durable, so that polls without
+ * news write nothing. A mark that is lost with the process only makes the next one look back further. */
 #include "bridge.h"
 
 enum { WRITE_EVERY_MS = 300000 };

@@ -127,7 +127,8 @@ int offline_reset(const struct config *config, const struct listener_config *l, 
         s.query_params = xstrdup(params);
         free(TAKE_PTR(s.previous));
         listener_state_write(&s, &next);
-        struct state_write writes[] = {{slice_of(key), buf_slice(&next)}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
+        struct state_write writes[] = {
+            {slice_of(key), buf_slice(&next)}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
         rc = commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e);
     }
     listener_state_release(&s);
@@ -135,8 +136,8 @@ int offline_reset(const struct config *config, const struct listener_config *l, 
     return rc;
 }
 
-/* Tombstones for the digests of `name`, of all generations: their keys are read from the partition, since memory
- * knows only hashes. Killed in between: what is left goes with the next `forget`. */
+/* Tombstones for the digests of `name`, of all generations: their keys are read from the partition, since
+ * memory knows only hashes. Killed in between: what is left goes with the next `forget`. */
 enum { FORGET_CHUNK = 500 };
 
 struct digest_keys {
@@ -202,7 +203,7 @@ int offline_forget(const struct config *config, const char *name, struct err *e)
     struct state_write writes[] = {
         {slice_of(key), {0}}, {slice_of(run), {0}}, {slice_of(ctx), {0}}, {slice_of(mark), {0}}};
     if (!rc)
-        rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
+        rc = value.len   ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
              : n_digests ? 0
                          : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
     owner_release(&o);

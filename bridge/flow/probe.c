@@ -144,7 +144,8 @@ static void on_total(void *arg, struct argilla_answer *a)
     on_answer(p, a);
 }
 
-/* What the mark will be: the server's clock when the poll began, by its answer's. -1: a server without clock. */
+/* What the mark will be: the server's clock when the poll began, by its answer's. -1: a server without clock.
+ */
 static int set_mark_time(struct probe *p, int64_t date_ms, struct err *e)
 {
     if (!date_ms)
@@ -289,8 +290,8 @@ static int evaluate(struct probe *p, struct fired **ret, struct err *e)
 
 enum { STEP_OF_DATE_MS = 1000 };
 
-/* deliver = changes: what the run will scan. A closed range: what is written meanwhile is the next poll's. False when
- * there is nothing to scan and nothing to write: the poll is done. */
+/* deliver = changes: what the run will scan. A closed range: what is written meanwhile is the next poll's.
+ * False when there is nothing to scan and nothing to write: the poll is done. */
 static bool plan_scan(struct probe *p, struct fired *fired)
 {
     struct listener *l = p->listener;
@@ -331,8 +332,7 @@ static void decide(struct probe *p)
     }
     log_debug(l->bridge->log, "poll", KV("listener", l->config->name), KV("query", p->query ? p->query : ""),
               KVI("total", p->total), KV("fired", fired ? "true" : "false"),
-              KV("reconcile", p->why ? p->why : ""),
-              KVI("took_ms", clock_mono_ms() - p->start_ms));
+              KV("reconcile", p->why ? p->why : ""), KVI("took_ms", clock_mono_ms() - p->start_ms));
     l->probe = NULL;
     probe_free(p);
     if (!fired) {

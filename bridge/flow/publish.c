@@ -102,7 +102,8 @@ static struct kafka_message *add_message(const struct publish_run *r, struct pub
 }
 
 /* Tombstones have no content, so no type of it: it stands last, and is left out of a chunk of those. */
-static void add_common_headers(const struct publish_run *r, const struct publish_part *part, struct publish_chunk *c)
+static void add_common_headers(const struct publish_run *r, const struct publish_part *part,
+                               struct publish_chunk *c)
 {
     const struct listener_config *l = r->listener->config;
     char now[RFC3339_SIZE];
@@ -154,9 +155,9 @@ static void write_digest(const struct publish_run *r, struct publish_chunk *c, c
 {
     char *hex = arena_alloc(&c->arena, DIGEST_HEX);
     digest_write(item->digest, hex);
-    publish_add_write(
-        c, publish_digest_key(&c->arena, r->listener->config->name, r->state.generation, item->id),
-        (struct slice){hex, DIGEST_HEX});
+    publish_add_write(c,
+                      publish_digest_key(&c->arena, r->listener->config->name, r->state.generation, item->id),
+                      (struct slice){hex, DIGEST_HEX});
 }
 
 static size_t max_value(const struct publish_run *r)
@@ -294,8 +295,8 @@ static void add_gone(const struct publish_run *r, const struct publish_part *par
     const struct listener_config *l = r->listener->config;
     for (size_t i = 0; i < part->n_gone; i++) {
         const struct gone_record *gone = &part->gone[i];
-        struct kafka_message *m = add_message(r, c, gone->is_removed ? &kind_removed : &kind_deleted, l->topic,
-                                              gone->id, gone->id);
+        struct kafka_message *m =
+            add_message(r, c, gone->is_removed ? &kind_removed : &kind_deleted, l->topic, gone->id, gone->id);
         m->key = gone->id;
         publish_add_write(c, publish_digest_key(&c->arena, l->name, r->state.generation, gone->id),
                           (struct slice){0});

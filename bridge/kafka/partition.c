@@ -171,8 +171,8 @@ static int open_handle(struct partition *p, struct err *e)
     }
     lock(p);
     p->stats.n_opens++;
-    /* what was handed over on the ground of a state that still stands, stands too; then the one in memory is kept,
-     * which also knows what a reconcile has seen */
+    /* what was handed over on the ground of a state that still stands, stands too; then the one in memory is
+     * kept, which also knows what a reconcile has seen */
     if (rc || !p->is_ready || !partition_state_equal(&state, &p->state)) {
         p->epoch++;
         partition_state_release(&p->state);
@@ -266,11 +266,13 @@ int partition_peek_keys(struct partition *p, void (*on_key)(void *arg, const cha
 /* With the lock. NULL when there is none, or the state is another reading than `epoch`. */
 static struct digest_map *digests_of(struct partition *p, const struct digests_ref *r)
 {
-    return p->is_ready && p->epoch == r->epoch ? partition_state_digests(&p->state, r->listener, r->generation)
-                                               : NULL;
+    return p->is_ready && p->epoch == r->epoch
+               ? partition_state_digests(&p->state, r->listener, r->generation)
+               : NULL;
 }
 
-bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items, size_t n)
+bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items,
+                            size_t n)
 {
     lock(p);
     bool ok = p->is_ready && p->epoch == r->epoch;

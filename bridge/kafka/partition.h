@@ -65,8 +65,9 @@ bool partition_each_key(struct partition *p, void (*on_key)(void *arg, const cha
  * be writing it. Blocks; -1 as partition_open. */
 int partition_peek_keys(struct partition *p, void (*on_key)(void *arg, const char *key), void *arg,
                         struct err *e);
-/* Which versions of records a listener has published (partition_state.h): of one generation, as of one reading of the
- * state. They are set by a chunk's writes of `digest/...` keys, which also makes them seen. */
+
+/* Which versions of records a listener has published (partition_state.h): of one generation, as of one
+ * reading of the state. They are set by a chunk's writes of `digest/...` keys, which also makes them seen. */
 struct digests_ref {
     const char *listener;
     int64_t generation;
@@ -77,8 +78,10 @@ struct digest_look {
     uint64_t digest;
     bool is_unchanged; /* filled in: this very version is known */
 };
-/* Which of the records are known as they are; those that are known in any version become seen. False when the state has been read anew. */
-bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items, size_t n);
+/* Which of the records are known as they are; those that are known in any version become seen. False when the
+ * state has been read anew. */
+bool partition_digests_look(struct partition *p, const struct digests_ref *r, struct digest_look *items,
+                            size_t n);
 /* A reconcile begins: nothing is seen. */
 void partition_digests_see_none(struct partition *p, const struct digests_ref *r);
 /* Is the record tracked and not seen? It is seen then: each is taken once. */
@@ -90,8 +93,8 @@ struct digests_count {
     size_t n_old; /* of other generations */
 };
 bool partition_digests_count(struct partition *p, const struct digests_ref *r, struct digests_count *ret);
-/* Reads the partition's keys from Kafka, up to what is committed now: memory holds no ids. The caller frees. -1
- * RETRY. */
+/* Reads the partition's keys from Kafka, up to what is committed now: memory holds no ids. The caller frees.
+ * -1 RETRY. */
 int partition_walk(struct partition *p, struct state_walk **ret, struct err *e);
 
 /* Hands over a chunk and waits for its outcome (in `c`, and returned). On COMMITTED the state in memory has

@@ -11,7 +11,8 @@ bool digest_key_parse(struct slice key, struct digest_key *ret)
     const char *end = key.p + key.len;
     if (key.len < prefix || memcmp(key.p, digest_prefix, prefix) != 0)
         return false;
-    const char *name = key.p + prefix, *slash = memchr(name, '/', (size_t)(end - name)), *p = slash ? slash + 1 : end;
+    const char *name = key.p + prefix, *slash = memchr(name, '/', (size_t)(end - name)),
+               *p = slash ? slash + 1 : end;
     int64_t generation = 0;
     for (; p < end && *p >= '0' && *p <= '9' && p - slash <= GENERATION_DIGITS; p++)
         generation = generation * 10 + (*p - '0');
@@ -58,7 +59,8 @@ static void set_digest(struct partition_state *s, const struct digest_key *key, 
     if (!set) {
         s->sets = xrealloc(s->sets, (s->n_sets + 1) * sizeof *s->sets);
         set = &s->sets[s->n_sets++];
-        *set = (struct digest_set){.name = xstrndup(key->name.p, key->name.len), .generation = key->generation};
+        *set =
+            (struct digest_set){.name = xstrndup(key->name.p, key->name.len), .generation = key->generation};
     }
     s->last = (size_t)(set - s->sets);
     digest_map_put(&set->map, digest_id(key->id), digest);
@@ -96,7 +98,8 @@ bool partition_state_equal(const struct partition_state *a, const struct partiti
     return state_map_equal(&a->map, &b->map) && holds(a, b) && holds(b, a);
 }
 
-struct digest_map *partition_state_digests(const struct partition_state *s, const char *name, int64_t generation)
+struct digest_map *partition_state_digests(const struct partition_state *s, const char *name,
+                                           int64_t generation)
 {
     struct digest_set *set = find(s, slice_of(name), generation);
     return set ? &set->map : NULL;

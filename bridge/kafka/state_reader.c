@@ -1,6 +1,7 @@
 #include "state_reader.h"
 
 #include <librdkafka/rdkafka.h>
+#include <malloc.h>
 
 #include "client.h"
 #include "clock.h"
@@ -33,7 +34,8 @@ static int reader_new(const struct config *config, rd_kafka_t **ret, struct err 
 }
 
 /* From the absolute low watermark: the logical offset's lookup would cost half a second. */
-static int assign_from_start(rd_kafka_t *rk, const char *topic, int partition, int64_t *ret_end, struct err *e)
+static int assign_from_start(rd_kafka_t *rk, const char *topic, int partition, int64_t *ret_end,
+                             struct err *e)
 {
     int64_t low, high;
     rd_kafka_resp_err_t err =
@@ -162,6 +164,15 @@ int state_walk_next(struct state_walk *w, struct slice *ret_key, struct slice *r
     return rc < 0 ? err_wrap(e, "read state %s[%d]", w->topic, w->partition) : rc;
 }
 
+/* A million digests leave 50 MiB of freed messages behind; this gets a part of them back (measured: 20 to
+ * 45). */
+static void give_back_memory(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
+}
+
 int state_read(const struct config *config, int partition, const atomic_bool *keep_going, int timeout_ms,
                struct partition_state *ret, struct err *e)
 {
@@ -175,6 +186,7 @@ int state_read(const struct config *config, int partition, const atomic_bool *ke
     while ((rc = state_walk_next(w, &key, &value, e)) > 0)
         partition_state_set(&state, key, value);
     state_walk_free(w);
+    give_back_memory();
     if (rc) {
         partition_state_release(&state);
         return -1;

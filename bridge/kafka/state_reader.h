@@ -20,8 +20,9 @@ struct state_walk;
 /* It ends at what the partition's end is now; the owner may write on meanwhile. -1 RETRY. */
 int state_walk_new(const struct config *config, int partition, const atomic_bool *keep_going, int timeout_ms,
                    struct state_walk **ret, struct err *e);
-/* The next key, in the order of writing: one key may come several times, with each of its values (p == NULL: it was
- * removed) or the last of them only. Slices are valid until the next call. 1; 0 at the end; -1 as state_read. */
+/* The next key, in the order of writing: one key may come several times, with each of its values (p == NULL:
+ * it was removed) or the last of them only. Slices are valid until the next call. 1; 0 at the end; -1 as
+ * state_read. */
 int state_walk_next(struct state_walk *w, struct slice *ret_key, struct slice *ret_value, struct err *e);
 /* Takes NULL. */
 void state_walk_free(struct state_walk *w);

@@ -265,8 +265,8 @@ static void add_cursor(const struct scan *s, struct slice key, int64_t stamp_us,
 }
 
 /* An empty page's cursor is the one that it was asked with. */
-static void write_page(const struct dataset *ds, const struct query *q, struct slice ids, const struct scan *s,
-                       struct buf *b)
+static void write_page(const struct dataset *ds, const struct query *q, struct slice ids,
+                       const struct scan *s, struct buf *b)
 {
     struct walk w;
     struct doc d;

@@ -94,7 +94,8 @@ void api_metric(struct dataset *ds, const struct request *r, const char *metric,
 
 /* Is it one of these ids? 7 and "7" are the same. */
 bool doc_is_named(struct slice ids, const struct doc *d);
-/* The list `ids` of a body's query; empty when there is none: then all. With ids nothing else of a query counts. */
+/* The list `ids` of a body's query; empty when there is none: then all. With ids nothing else of a query
+ * counts. */
 struct slice body_ids(const struct request *r);
 
 /* The query of a body: of its member "query", or (`bare`) the body itself. NULL with the server's error in

@@ -168,13 +168,13 @@ def test_a_folded_topic_is_what_argilla_holds_whatever_is_killed(kafka, argilla_
         listener(dataset, all, 'publish = "batches"; batch_records = 30').replace('publish = "records";', "", 1),
     ], bridge="state_partitions = 2;"))
     with Client(argilla, dataset, seed):
-        for _ in range(10 if long else 4):
+        for i in range(10 if long else 4):
             bridge.start()
-            time.sleep(r.uniform(10, 45) if long else r.choice([r.uniform(0.2, 2), r.uniform(2, 12)]))
+            time.sleep((r.uniform(0.2, 4) if i % 2 else r.uniform(8, 18)) * (3 if long else 1))  # until the kill
             assert bridge.process.poll() is None, bridge.tail()
             bridge.kill()
         bridge.start()
-        time.sleep(4)
+        time.sleep(8)
     time.sleep(1.5)  # a discard or delete shows in searches after up to a second
     with bridge_of(bridge), Reader(kafka, some, all, some + ".runs", all + ".runs") as reader:
         n_seen = {t: len(bridge.seen("reconciled", listener=t)) for t in (some, all)}

@@ -1,5 +1,5 @@
-/* Is a record taken for gone only when Argilla 1.x says so of that record, and is each id asked for in a way that means it?
- * Are those that were written in a time asked for? */
+/* Is a record taken for gone only when Argilla 1.x says so of that record, and is each id asked for in a way
+ * that means it? Are those that were written in a time asked for? */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,19 +88,28 @@ static void a_record_that_is_not(void **state)
 static void nothing_else_is_a_no(void **state)
 {
     (void)state;
-    cleanup_free char *dataset = sample("dataset-unknown"), *route = sample("route-unknown"), *key = sample("key-wrong"),
-                      *down = sample("search-engine-down");
+    cleanup_free char *dataset = sample("dataset-unknown"), *route = sample("route-unknown"),
+                      *key = sample("key-wrong"), *down = sample("search-engine-down");
     const struct {
         int status;
         const char *body;
         enum err_class class;
     } answers[] = {
-        {404, dataset, ERR_BAD_INPUT}, {404, route, ERR_BAD_INPUT}, {404, "", ERR_BAD_INPUT},
-        {404, "{\"detail\":{\"code\":\"argilla.api.errors::EntityNotFoundError\",\"params\":{\"type\":\"Records\"}}}",
+        {404, dataset, ERR_BAD_INPUT},
+        {404, route, ERR_BAD_INPUT},
+        {404, "", ERR_BAD_INPUT},
+        {404,
+         "{\"detail\":{\"code\":\"argilla.api.errors::EntityNotFoundError\",\"params\":{\"type\":\"Records\"}"
+         "}}",
          ERR_BAD_INPUT},
-        {401, key, ERR_AUTH},          {403, "{}", ERR_AUTH},       {500, down, ERR_RETRY},
-        {503, "", ERR_RETRY},          {429, "", ERR_RETRY},        {200, "<html>", ERR_RETRY},
-        {200, "{}", ERR_RETRY},        {302, "", ERR_BAD_INPUT},
+        {401, key, ERR_AUTH},
+        {403, "{}", ERR_AUTH},
+        {500, down, ERR_RETRY},
+        {503, "", ERR_RETRY},
+        {429, "", ERR_RETRY},
+        {200, "<html>", ERR_RETRY},
+        {200, "{}", ERR_RETRY},
+        {302, "", ERR_BAD_INPUT},
     };
     for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
         struct bench b;
@@ -125,7 +134,7 @@ static void what_a_path_can_t_hold_is_searched_for(void **state)
     static const struct {
         struct slice id;
         const char *json;
-    } ids[] = {{{"a/b", 3}, "\"a/b\""},  {{".", 1}, "\".\""},        {{"..", 2}, "\"..\""},
+    } ids[] = {{{"a/b", 3}, "\"a/b\""},        {{".", 1}, "\".\""},    {{"..", 2}, "\"..\""},
                {{"a\0b", 3}, "\"a\\u0000b\""}, {{"\n", 1}, "\"\\n\""}, {{"/\"", 2}, "\"/\\\"\""}};
     for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
         struct bench b;
@@ -149,7 +158,8 @@ static void a_time_is_a_part_of_the_query(void **state)
                       *some = argilla_query_since(a, "x OR y", 1795556643123, 1795556703000),
                       *open = argilla_query_since(a, "x", 1795556643000, -1);
     assert_string_equal(all, "last_updated:[2026-11-24T21:44:03.123Z TO 2026-11-24T21:45:03.000Z]");
-    assert_string_equal(some, "(x OR y) AND last_updated:[2026-11-24T21:44:03.123Z TO 2026-11-24T21:45:03.000Z]");
+    assert_string_equal(some,
+                        "(x OR y) AND last_updated:[2026-11-24T21:44:03.123Z TO 2026-11-24T21:45:03.000Z]");
     assert_string_equal(open, "(x) AND last_updated:[2026-11-24T21:44:03.000Z TO *]");
     argilla_free(a);
 }

@@ -95,10 +95,12 @@ static void the_mark_moves_with_what_was_done(void **state)
     assert_true(m.reconciled_ms == 7);
     assert_string_equal(m.dataset, before.dataset); /* what the digests are of doesn't change by itself */
     changes_mark_release(&m);
-    m = changes_mark_after(&before, &reconcile, 3, "q", false, 7); /* taken up again after a crash: not whole */
+    m = changes_mark_after(&before, &reconcile, 3, "q", false,
+                           7); /* taken up again after a crash: not whole */
     assert_true(m.reconciled_ms == before.reconciled_ms);
     changes_mark_release(&m);
-    m = changes_mark_after(&before, &reconcile, 3, "other", false, 7); /* and what it was to find is still due */
+    m = changes_mark_after(&before, &reconcile, 3, "other", false,
+                           7); /* and what it was to find is still due */
     assert_true(m.reconciled_ms == 0);
     assert_string_equal(m.query, "other");
     changes_mark_release(&m);
@@ -133,7 +135,8 @@ static void a_frozen_plan_comes_back_and_matches_have_none(void **state)
     assert_int_equal(back.plan.at_ms, 5);
     frozen_run_release(&back);
     assert_int_equal(
-        frozen_run_read(slice_of("{\"ctx\":{},\"next_params\":{},\"plan\":{\"kind\":\"later\"}}"), &back, &e), -1);
+        frozen_run_read(slice_of("{\"ctx\":{},\"next_params\":{},\"plan\":{\"kind\":\"later\"}}"), &back, &e),
+        -1);
 }
 
 int main(void)

@@ -1,4 +1,5 @@
-/* Does a state partition's content in memory keep texts by key, and digests by hash alone, whatever bytes an id has? */
+/* Does a state partition's content in memory keep texts by key, and digests by hash alone, whatever bytes an
+ * id has? */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,11 +33,21 @@ static void keys_are_taken_apart(void **state)
     assert_true(slice_eq(k.name, "a-b_1") && k.generation == 12);
     assert_true(k.id.len == 5 && memcmp(k.id.p, "x/y\0z", 5) == 0);
     assert_true(digest_key_parse(SLICE("digest/n/1/"), &k) && k.id.len == 0);
-    assert_true(digest_key_parse(SLICE("digest/n/999999999999999999/1"), &k) && k.generation == 999999999999999999);
-    static const struct slice others[] = {
-        {"", 0},           {"digest", 6},     {"digest/", 7},         {"digest/n", 8},     {"digest/n/", 9},
-        {"digest/n/1", 10}, {"digest//1/x", 11}, {"digest/n//x", 11}, {"digest/n/a/x", 12}, {"digest/n/-1/x", 13},
-        {"listener/n", 10}, {"digests/n/1/x", 13}, {"digest/n/1234567890123456789/x", 30}};
+    assert_true(digest_key_parse(SLICE("digest/n/999999999999999999/1"), &k) &&
+                k.generation == 999999999999999999);
+    static const struct slice others[] = {{"", 0},
+                                          {"digest", 6},
+                                          {"digest/", 7},
+                                          {"digest/n", 8},
+                                          {"digest/n/", 9},
+                                          {"digest/n/1", 10},
+                                          {"digest//1/x", 11},
+                                          {"digest/n//x", 11},
+                                          {"digest/n/a/x", 12},
+                                          {"digest/n/-1/x", 13},
+                                          {"listener/n", 10},
+                                          {"digests/n/1/x", 13},
+                                          {"digest/n/1234567890123456789/x", 30}};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         if (digest_key_parse(others[i], &k))
             fail_msg("%s was taken for a digest's", others[i].p);
@@ -87,14 +98,16 @@ static void states_are_equal_by_content(void **state)
     (void)state;
     struct partition_state a = {0}, b = {0};
     for (int i = 0; i < 500; i++) {
-        cleanup_free char *key = xasprintf("digest/a/%d/%d", i % 3, i), *other = xasprintf("digest/a/%d/%d", (499 - i) % 3, 499 - i);
+        cleanup_free char *key = xasprintf("digest/a/%d/%d", i % 3, i),
+                          *other = xasprintf("digest/a/%d/%d", (499 - i) % 3, 499 - i);
         set(&a, slice_of(key), "000000000000000a");
         set(&b, slice_of(other), "000000000000000a");
     }
     set(&b, SLICE("digest/gone/1/x"), "000000000000000a");
     assert_false(partition_state_equal(&a, &b) || partition_state_equal(&b, &a));
     partition_state_set(&b, SLICE("digest/gone/1/x"), (struct slice){0});
-    digest_map_clear_seen(partition_state_digests(&b, "a", 1)); /* what a reconcile has seen is nobody's content */
+    digest_map_clear_seen(
+        partition_state_digests(&b, "a", 1)); /* what a reconcile has seen is nobody's content */
     assert_true(partition_state_equal(&a, &b) && partition_state_equal(&b, &a));
     set(&b, SLICE("digest/a/1/4"), "000000000000000b");
     assert_false(partition_state_equal(&a, &b) || partition_state_equal(&b, &a));
