@@ -135,12 +135,13 @@ static int take_answer(struct changes *c, struct argilla_wait *w, uint64_t id, s
                        struct err *e)
 {
     struct listener *l = c->listener;
+    int64_t asked_ms = clock_mono_ms();
     atomic_store(&l->scan_id, id);
     if (atomic_load(&l->bridge->is_stopping)) /* the stop may have looked at scan_id before it was there */
         http_cancel(l->bridge->http, id);
     argilla_wait(w, ret);
     atomic_store(&l->scan_id, 0);
-    health_argilla(l->bridge, ret->err.class ? &ret->err : NULL);
+    health_argilla(l->bridge, ret->err.class ? &ret->err : NULL, asked_ms);
     if (ret->err.class == ERR_NONE)
         return 0;
     *e = ret->err;
