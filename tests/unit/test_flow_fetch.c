@@ -42,7 +42,7 @@ static void begin(struct scene *s, http_server_fn *fn)
     (void)pthread_mutex_init(&s->bridge.mutex, NULL);
     (void)pthread_cond_init(&s->bridge.has_job, NULL);
     s->listener.bridge = &s->bridge;
-    s->listener.run_dataset = (struct dataset_ref){"team", "reviews", "TextClassification"};
+    s->listener.run_dataset = (struct dataset_ref){"team", "reviews", "TextClassification", NULL};
     s->listener.job = (struct job){.kind = JOB_RUN, .listener = &s->listener};
 }
 
