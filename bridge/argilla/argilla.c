@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "clock.h"
 #include "dialect.h"
 
 void dataset_ref_release(struct dataset_ref *d)
@@ -161,6 +162,18 @@ void argilla_wait_done(void *wait, struct argilla_answer *answer)
     w->done = true;
     (void)pthread_cond_signal(&w->cond);
     (void)pthread_mutex_unlock(&w->mutex);
+}
+
+bool argilla_wait_for(struct argilla_wait *w, int64_t ms)
+{
+    struct timespec until = clock_deadline(ms);
+    (void)pthread_mutex_lock(&w->mutex);
+    while (!w->done)
+        if (pthread_cond_clockwait(&w->cond, &w->mutex, CLOCK_MONOTONIC, &until))
+            break;
+    bool done = w->done;
+    (void)pthread_mutex_unlock(&w->mutex);
+    return done;
 }
 
 void argilla_wait(struct argilla_wait *w, struct argilla_answer *ret)

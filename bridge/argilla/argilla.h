@@ -91,6 +91,8 @@ struct argilla_wait {
 };
 void argilla_wait_init(struct argilla_wait *w);
 void argilla_wait_done(void *wait, struct argilla_answer *answer);
+/* Waits for at most so long; is it there? */
+bool argilla_wait_for(struct argilla_wait *w, int64_t ms);
 /* Moves the answer to `ret` and releases `w`. */
 void argilla_wait(struct argilla_wait *w, struct argilla_answer *ret);
 

@@ -202,15 +202,6 @@ void bridge_fail(struct bridge *b, const struct err *e)
     bridge_stop(b, false);
 }
 
-/* Workers that wait for an answer of Argilla are let go: the reconcile will be made again anyway. */
-static void cancel_questions(struct bridge *b)
-{
-    (void)pthread_rwlock_rdlock(&b->listeners_lock);
-    for (size_t i = 0; i < b->n_listeners; i++)
-        http_cancel(b->http, atomic_load(&b->listeners[i]->question_id));
-    (void)pthread_rwlock_unlock(&b->listeners_lock);
-}
-
 static bool join_until(pthread_t thread, int64_t deadline_ms)
 {
     int64_t left = deadline_ms - clock_mono_ms();
@@ -227,7 +218,6 @@ static void end_workers(struct bridge *b)
     b->workers_must_end = true;
     (void)pthread_cond_broadcast(&b->has_job);
     (void)pthread_mutex_unlock(&b->mutex);
-    cancel_questions(b);
     for (int i = 0; i < b->n_workers; i++) {
         if (join_until(b->workers[i], deadline))
             continue;

@@ -141,8 +141,6 @@ struct listener {
     struct run *run;     /* a run that yielded, or is parked until a page comes */
     struct dataset_ref run_dataset;
     struct listener_mark mark; /* deliver = changes */
-    atomic_ullong question_id; /* the request that a worker waits for in a reconcile, 0 for none: what a stop
-                                  cancels */
     enum run_end end;
     struct err err;
 

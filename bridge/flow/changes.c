@@ -7,6 +7,7 @@
 #include "json_scan.h"
 
 enum {
+    LOOK_EVERY_MS = 200,    /* for a stop, while an answer is awaited */
     GONE_MAX = 500,         /* tombstones a chunk */
     OLD_MAX = 500,          /* keys of earlier generations a chunk */
     HOLD_ABOVE_RECORDS = 10 /* so few may always be missing */
@@ -131,18 +132,18 @@ enum changes_rc changes_look_back(struct changes *c)
 
 /* ---- direct questions ---- */
 
+/* Takes the worker along while it waits, but not into a stop. */
 static int take_answer(struct changes *c, struct argilla_wait *w, uint64_t id, struct argilla_answer *ret,
                        struct err *e)
 {
-    struct listener *l = c->listener;
+    struct bridge *b = c->listener->bridge;
     int64_t asked_ms = clock_mono_ms();
-    atomic_store(&l->question_id, id);
-    if (atomic_load(
-            &l->bridge->is_stopping)) /* the stop may have looked at question_id before it was there */
-        http_cancel(l->bridge->http, id);
+    while (!argilla_wait_for(w, LOOK_EVERY_MS) && !atomic_load(&b->is_stopping))
+        ;
+    if (atomic_load(&b->is_stopping))
+        http_cancel(b->http, id);
     argilla_wait(w, ret);
-    atomic_store(&l->question_id, 0);
-    health_argilla(l->bridge, ret->err.class ? &ret->err : NULL, asked_ms);
+    health_argilla(b, ret->err.class ? &ret->err : NULL, asked_ms);
     if (ret->err.class == ERR_NONE)
         return 0;
     *e = ret->err;
