@@ -3,26 +3,18 @@
  * partition executes a command; another instance writes it to the topic `bridge.commands_topic`, whose
  * partition i the owner of state partition i reads.
  *
- * Here stands what app/ may call. flow's own part is in command.h. */
+ * Here stands what app/ may call. flow's own part is in commands.h. */
 #ifndef AB_FLOW_CONTROL_H
 #define AB_FLOW_CONTROL_H
 
 #include "bridge.h"
-
-enum command_kind {
-    COMMAND_START,   /* polls again; a run that a stop has suspended goes on behind its cursor */
-    COMMAND_STOP,    /* no polls until COMMAND_START, across restarts; a run in progress is suspended after
-                        its current chunk */
-    COMMAND_TRIGGER, /* polls now, also a stopped listener, which stays stopped */
-    COMMAND_RESET    /* starts over: query_params as in the file, a run in progress is dropped; a stopped
-                        listener stays stopped */
-};
+#include "command.h" /* enum command_kind: COMMAND_START, COMMAND_STOP, COMMAND_TRIGGER, COMMAND_RESET */
 
 enum command_result {
-    COMMAND_DONE,    /* took effect and is durable (a trigger: its poll begins) */
-    COMMAND_SENT,    /* another instance owns it, or will: durable in the commands topic, takes effect there */
-    COMMAND_ALREADY, /* nothing to do: stop of a stopped one, start of a running one, trigger while a poll or a
-                        run is on */
+    COMMAND_DONE, /* took effect and is durable (a trigger: its poll begins) */
+    COMMAND_SENT, /* another instance owns it, or will: durable in the commands topic, takes effect there */
+    COMMAND_ALREADY, /* nothing to do: stop of a stopped one, start of a running one, trigger while a poll or
+                        a run is on */
     COMMAND_UNKNOWN_LISTENER,
     COMMAND_FAILED /* nothing is promised: `ret_why`. A command that could not be settled within the time may
                       still take effect; its repetition does no harm (a trigger polls once more) */

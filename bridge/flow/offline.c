@@ -1,6 +1,7 @@
 #include "offline.h"
 
 #include "clock.h"
+#include "control_change.h"
 #include "listener_state.h"
 #include "membership.h"
 #include "partition.h"
@@ -87,14 +88,12 @@ fail:
     return -1;
 }
 
-static int commit_writes(struct owner *o, struct state_write *writes, size_t n, uint64_t epoch, struct err *e)
+static int commit(struct owner *o, struct control_change *change, struct err *e)
 {
-    struct chunk c = {.writes = writes, .n_writes = n, .epoch = epoch};
-    switch (partition_commit(o->partition, &c)) {
+    switch (control_change_commit(o->partition, change, e)) {
     case CHUNK_COMMITTED:
         return 0;
     case CHUNK_REFUSED:
-        *e = c.err;
         return -1;
     default:
         return err_set(e, ERR_RETRY,
@@ -102,51 +101,60 @@ static int commit_writes(struct owner *o, struct state_write *writes, size_t n, 
     }
 }
 
-int offline_reset(const struct config *config, const struct listener_config *l, struct err *e)
+/* What the owner would do (control.c), done here. */
+static int carry_out(const struct config *config, const struct listener_config *l, enum command_kind kind,
+                     bool *ret_changed, struct err *e)
 {
     struct owner o;
-    struct listener_state s = {0};
-    uint64_t epoch = 0;
-    bool file_won;
-    cleanup_free char *key = listener_state_key("listener", l->name),
-                      *run = listener_state_key("run", l->name), *ctx = listener_state_key("ctx", l->name),
-                      *params = query_params_json(l);
-    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), next = buf_make(STATE_VALUE_MAX),
-                           in_run = buf_make(STATE_VALUE_MAX);
+    struct control_change change;
+    const struct command_message m = {.kind = kind, .listener = l->name};
     if (owner_init(&o, config, l->name, e))
         return -1;
-    (void)partition_get(o.partition, key, &value, &epoch);
-    (void)partition_get(o.partition, run, &in_run, NULL);
-    int rc = listener_state_read(buf_slice(&value), l, &s, &file_won, e);
-    if (!rc) {
-        s.generation++;
-        s.run += in_run.len > 0; /* the dropped run's number isn't used again */
-        free(s.query_params);
-        s.query_params = xstrdup(params);
-        free(TAKE_PTR(s.previous));
-        listener_state_write(&s, &next);
-        struct state_write writes[] = {{key, buf_slice(&next)}, {run, {0}}, {ctx, {0}}};
-        rc = commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e);
-    }
-    listener_state_release(&s);
+    int rc = control_change_make(o.partition, l, &m, &change, e);
+    bool changes = change.n > 0;
+    if (!rc && changes)
+        rc = commit(&o, &change, e);
+    control_change_release(&change);
     owner_release(&o);
+    if (!rc && ret_changed)
+        *ret_changed = changes;
     return rc;
+}
+
+int offline_reset(const struct config *config, const struct listener_config *l, struct err *e)
+{
+    return carry_out(config, l, COMMAND_RESET, NULL, e);
+}
+
+int offline_stop(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                 struct err *e)
+{
+    return carry_out(config, l, COMMAND_STOP, ret_changed, e);
+}
+
+int offline_start(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                  struct err *e)
+{
+    return carry_out(config, l, COMMAND_START, ret_changed, e);
 }
 
 int offline_forget(const struct config *config, const char *name, struct err *e)
 {
+    static const char *const kinds[] = {"listener", "run", "ctx", "stopped", "trigger"};
     struct owner o;
-    uint64_t epoch = 0;
-    cleanup_free char *key = listener_state_key("listener", name), *run = listener_state_key("run", name),
-                      *ctx = listener_state_key("ctx", name);
-    cleanup_buf struct buf value = buf_make((size_t)3 * STATE_VALUE_MAX);
+    struct control_change change;
+    cleanup_buf struct buf value = buf_make((size_t)STATE_VALUE_MAX * ARRAY_LEN(kinds));
+    _Static_assert((int)ARRAY_LEN(kinds) <= CONTROL_WRITES_MAX, "room for the writes");
+    control_change_init(&change);
     if (owner_init(&o, config, name, e))
         return -1;
-    (void)partition_get(o.partition, key, &value, &epoch);
-    (void)partition_get(o.partition, run, &value, NULL);
-    struct state_write writes[] = {{key, {0}}, {run, {0}}, {ctx, {0}}};
-    int rc = value.len ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        (void)control_get(o.partition, kinds[i], name, &value, i ? NULL : &change.epoch);
+        control_change_add(&change, kinds[i], name, NULL);
+    }
+    int rc = value.len ? commit(&o, &change, e)
                        : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
+    control_change_release(&change);
     owner_release(&o);
     return rc;
 }

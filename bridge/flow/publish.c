@@ -289,6 +289,8 @@ static void write_end(const struct publish_run *r, bool has_failed, struct publi
     struct buf *value = new_value(c);
     listener_state_write(&s, value);
     add_write(c, "listener", name, value);
+    if (r->has_trigger)
+        add_write(c, "trigger", name, NULL);
     if (!r->is_durable)
         return;
     add_write(c, "run", name, NULL);

@@ -14,6 +14,7 @@ struct publish_run {
     struct run_progress progress; /* what is durable */
     bool file_won;                /* the file's query_params replace what would follow */
     bool is_durable;              /* its ctx is in the state partition: some chunk of it has been committed */
+    bool has_trigger;             /* somebody asked for it: trigger/NAME goes with its end */
     bool is_mute;                 /* its run message is refused: only the state ends it */
     uint64_t epoch;
 };
@@ -26,7 +27,7 @@ struct publish_chunk {
     size_t cap_messages;
     struct chunk chunk;
     struct kafka_header headers[6];
-    struct state_write writes[3];
+    struct state_write writes[4];
     struct run_progress after; /* progress once it is committed */
 };
 void publish_chunk_release(struct publish_chunk *c);
