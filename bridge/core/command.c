@@ -57,6 +57,14 @@ static void add_time(struct buf *b, int64_t wall_ms)
     buf_addf(b, "\"%s\"", text);
 }
 
+/* From the first character of the value on: JSON allows white space before it. */
+static struct slice trim(struct slice s)
+{
+    while (s.len && strchr(" \t\r\n", s.p[0]) && s.p[0])
+        s = (struct slice){s.p + 1, s.len - 1};
+    return s;
+}
+
 static bool is_object(struct slice value)
 {
     return value.len && !json_check(value, NULL) && json_type_of(value) == JSON_OBJECT;
@@ -88,8 +96,11 @@ static int read_force(struct slice object, bool *ret)
 int command_message_read(struct slice value, struct command_message *ret, struct err *e)
 {
     struct command_message m = {0};
-    if (!value.p || value.len > COMMAND_VALUE_MAX)
-        return err_set(e, ERR_BAD_INPUT, value.p ? "over %d bytes" : "no value", COMMAND_VALUE_MAX);
+    if (value.len > COMMAND_VALUE_MAX)
+        return err_set(e, ERR_BAD_INPUT, "it has %zu bytes, at most %d", value.len, COMMAND_VALUE_MAX);
+    if (!value.p)
+        return err_set(e, ERR_BAD_INPUT, "no value");
+    value = trim(value);
     if (!is_object(value))
         return err_set(e, ERR_BAD_INPUT, "not a JSON object");
     if (read_kind(value, &m.kind))

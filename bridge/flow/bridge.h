@@ -182,7 +182,7 @@ struct owned_commands {
     bool is_busy;       /* the first is being dealt with: by a job, or by its listener */
     bool has_restarted; /* the topic was made anew: offsets below the one that is kept are new ones */
     int64_t next_offset, skipped_to; /* to come; to be kept in the state, -1: nothing */
-    int64_t try_ms;
+    int64_t try_ms, told_offset;     /* told: behind the one whose failure is in the log */
     struct job job;
 };
 
@@ -302,8 +302,8 @@ void reload_free(struct reload *r);
 bool run_go_on(struct listener *l);
 void run_drop(struct listener *l);
 
-/* The one way from a name to its listener; NULL: none. With the listeners' lock: once it is let go, the listener
- * may go too, unless a command was handed to it (command_give). Any thread. */
+/* The one way from a name to its listener; NULL: none. With the listeners' lock: once it is let go, the
+ * listener may go too, unless a command was handed to it (command_give). Any thread. */
 struct listener *bridge_find_listener(struct bridge *b, const char *name);
 
 /* topics of a listener: makes them when missing, learns their limits. Worker. */

@@ -131,8 +131,8 @@ static struct command *command_of(struct owned *o, int64_t offset, struct slice 
     c->owned = o;
     c->offset = offset;
     c->generation = -1;
-    if (value.p && value.len <= COMMAND_VALUE_MAX)
-        c->raw = (struct slice){xstrndup(value.p, value.len), value.len};
+    bool fits = value.p && value.len <= COMMAND_VALUE_MAX;
+    c->raw = (struct slice){fits ? xstrndup(value.p, value.len) : NULL, value.len};
     return c;
 }
 
@@ -182,6 +182,16 @@ bool commands_is_done_already(const struct command *c)
     bool has_restarted = c->owned->commands.has_restarted;
     (void)pthread_mutex_unlock(&b->mutex);
     return c->offset < next && !has_restarted;
+}
+
+bool commands_is_news(const struct command *c)
+{
+    struct owned_commands *oc = &c->owned->commands;
+    (void)pthread_mutex_lock(&c->owned->bridge->mutex);
+    bool is_news = oc->told_offset != c->offset + 1;
+    oc->told_offset = c->offset + 1;
+    (void)pthread_mutex_unlock(&c->owned->bridge->mutex);
+    return is_news;
 }
 
 void commands_offset_kept(struct owned *o)
@@ -243,7 +253,7 @@ static void tell(const struct command *c, const char *event, const char *why)
              KV("error", why), KVI("partition", partition_id(c->owned->partition)), KVI("offset", c->offset));
 }
 
-/* Whose command it is; NULL after it was told why it is nobody's. */
+/* Whose command it is, with the listeners' lock; NULL after it was told why it is nobody's. */
 static struct listener *listener_of(struct command *c)
 {
     struct bridge *b = c->owned->bridge;
@@ -298,11 +308,13 @@ void commands_go_on(struct owned *o)
             return;
         }
         bool is_old = commands_is_done_already(c);
+        (void)pthread_rwlock_rdlock(&o->bridge->listeners_lock);
         struct listener *l = is_old ? NULL : listener_of(c);
-        if (l) {
+        if (l)
             command_give(l, c);
+        (void)pthread_rwlock_unlock(&o->bridge->listeners_lock);
+        if (l)
             return;
-        }
         (void)pthread_mutex_lock(&o->bridge->mutex);
         o->commands.skipped_to = is_old ? o->commands.skipped_to : c->offset + 1;
         (void)pthread_mutex_unlock(&o->bridge->mutex);

@@ -17,7 +17,7 @@ struct command {
     struct command_message m;
     struct owned *owned;  /* whose queue it comes from; NULL: asked for here */
     int64_t offset;       /* in the topic */
-    struct slice raw;     /* as it came, owned; p NULL: nothing, or too much of it */
+    struct slice raw;     /* as it came, owned; p NULL: no value, or (len says so) too long a one */
     int64_t generation;   /* of the listener before the first attempt at a reset; -1: not tried */
     bool is_uncertain;    /* an attempt may have landed */
     struct command *next; /* in a queue */
@@ -58,6 +58,8 @@ void commands_drop(struct owned *o);
  * the latter two frees it and goes on: behind it (`is_kept`: the state's offset is there already), or reading
  * from the state's offset once more. */
 bool commands_is_done_already(const struct command *c);
+/* Is its failure not in the log yet? It is from now on. */
+bool commands_is_news(const struct command *c);
 void commands_offset_kept(struct owned *o);
 void commands_go_behind(struct command *c, bool is_kept);
 void commands_give_up(struct command *c);

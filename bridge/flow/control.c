@@ -16,8 +16,8 @@ enum { ATTEMPTS = 10 };
 struct listener *bridge_find_listener(struct bridge *b, const char *name)
 {
     for (size_t i = 0; i < b->n_listeners; i++)
-        if (strcmp(b->listeners[i].config->name, name) == 0)
-            return &b->listeners[i];
+        if (strcmp(b->listeners[i]->config->name, name) == 0)
+            return b->listeners[i];
     return NULL;
 }
 
@@ -58,7 +58,7 @@ static void log_end(struct listener *l, const struct command *c, enum command_ve
     else if (verdict == VERDICT_NOTHING)
         log_info(log, "command had nothing to do", KV("listener", name),
                  KV("command", command_kind_name(c->m.kind)), KV("by", by), KV("id", c->m.id));
-    else if (verdict == VERDICT_FAILED)
+    else if (verdict == VERDICT_FAILED && (!c->owned || commands_is_news(c)))
         log_warn(log, "command failed", KV("listener", name), KV("command", command_kind_name(c->m.kind)),
                  KV("by", by), KV("id", c->m.id), KV("error", c->err.msg));
 }
@@ -106,14 +106,21 @@ bool control_take(struct listener *l, int64_t due_ms)
     return true;
 }
 
+/* A trigger while a run is on, or a poll. Not a forced one while the poll isn't: its condition may be false.
+ */
+static bool is_being_done(const struct listener *l, const struct command *c)
+{
+    bool is_forced = l->control.has_trigger && l->control.is_forced;
+    return c->m.kind == COMMAND_TRIGGER && (l->phase == PHASE_RUNNING || !c->m.force || is_forced);
+}
+
 bool control_answer_busy(struct listener *l)
 {
     struct bridge *b = l->bridge;
     for (;;) {
         (void)pthread_mutex_lock(&b->mutex);
         struct command *c = l->control.waiting.first;
-        bool is_moot =
-            c && (c->m.kind == COMMAND_TRIGGER || (c->m.kind == COMMAND_START && !l->control.is_stopped));
+        bool is_moot = c && (is_being_done(l, c) || (c->m.kind == COMMAND_START && !l->control.is_stopped));
         if (is_moot)
             (void)command_queue_pop(&l->control.waiting);
         (void)pthread_mutex_unlock(&b->mutex);
@@ -263,9 +270,9 @@ static struct command *command_new(struct bridge *b, enum command_kind kind, con
 }
 
 /* Waits for its end, at most until the deadline. True: it is there, and `c` still ours. */
-static bool await_end(struct listener *l, struct command *c, const struct timespec *deadline)
+static bool await_end(struct bridge *b, struct listener *l, struct command *c,
+                      const struct timespec *deadline)
 {
-    struct bridge *b = l->bridge;
     bool is_late = false, is_ours = true;
     (void)pthread_mutex_lock(&b->mutex);
     while (!c->is_done && !is_late) {
@@ -285,13 +292,12 @@ static bool await_end(struct listener *l, struct command *c, const struct timesp
     return is_ours;
 }
 
-/* ELSEWHERE or FAILED ones are told apart: the former may be sent to the topic. */
-static enum command_verdict ask_here(struct listener *l, const struct command *asked,
+/* What has become of a command that its listener was given; frees it. ELSEWHERE: it may be sent to the topic.
+ */
+static enum command_verdict ask_here(struct bridge *b, struct listener *l, struct command *c,
                                      const struct timespec *deadline, struct err *e)
 {
-    struct command *c = command_new(l->bridge, asked->m.kind, asked->m.listener, asked->m.force);
-    command_give(l, c);
-    if (!await_end(l, c, deadline)) {
+    if (!await_end(b, l, c, deadline)) {
         (void)err_set(e, ERR_RETRY, "not in time: it may still take effect");
         return VERDICT_FAILED;
     }
@@ -336,24 +342,39 @@ static enum command_result send_away(struct bridge *b, const struct command *c, 
     return COMMAND_FAILED;
 }
 
+/* Hands `c` to its listener if that is ours: then the listener stays as long as the command isn't done. */
+static bool give_here(struct bridge *b, struct command *c, struct listener **ret, bool *ret_is_known)
+{
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
+    struct listener *l = bridge_find_listener(b, c->m.listener);
+    bool is_ours = l && partition_is_ready(l->partition);
+    if (is_ours)
+        command_give(l, c);
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
+    *ret = l;
+    *ret_is_known = l != NULL;
+    return is_ours;
+}
+
 enum command_result bridge_command(struct bridge *b, enum command_kind kind, const char *listener, bool force,
                                    int timeout_ms, struct err *ret_why)
 {
-    struct listener *l = bridge_find_listener(b, listener);
     struct timespec deadline = clock_deadline(timeout_ms);
     int64_t until_ms = clock_mono_ms() + timeout_ms;
     enum command_verdict verdict = VERDICT_ELSEWHERE;
-    enum command_result result;
+    struct listener *l;
     struct err why = {0};
-    if (!l)
-        return COMMAND_UNKNOWN_LISTENER;
+    bool is_known;
     struct command *c = command_new(b, kind, listener, force);
-    if (partition_is_ready(l->partition))
-        verdict = ask_here(l, c, &deadline, &why);
-    result = verdict == VERDICT_DONE      ? COMMAND_DONE
-             : verdict == VERDICT_NOTHING ? COMMAND_ALREADY
-             : verdict == VERDICT_FAILED  ? COMMAND_FAILED
-                                          : send_away(b, c, until_ms, &why);
+    if (give_here(b, c, &l, &is_known)) {
+        verdict = ask_here(b, l, c, &deadline, &why); /* takes it */
+        c = verdict == VERDICT_ELSEWHERE ? command_new(b, kind, listener, force) : NULL;
+    }
+    enum command_result result = !is_known                      ? COMMAND_UNKNOWN_LISTENER
+                                 : verdict == VERDICT_DONE      ? COMMAND_DONE
+                                 : verdict == VERDICT_NOTHING   ? COMMAND_ALREADY
+                                 : verdict == VERDICT_ELSEWHERE ? send_away(b, c, until_ms, &why)
+                                                                : COMMAND_FAILED;
     command_free(c);
     if (result == COMMAND_FAILED) {
         *ret_why = why;
