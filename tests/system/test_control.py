@@ -452,3 +452,24 @@ def test_once_polls_a_stopped_listener(kafka, server, tmp_path):
     assert (done.returncode, done.stdout) == (0, f"{bench.listener}: done\n"), done.stderr
     with bridge:
         bench.assert_silent()
+
+
+def test_a_commands_topic_that_was_made_anew_is_read_from_its_beginning(kafka, server, tmp_path):
+    bench = Bench(tmp_path, kafka, server)
+    bridge = bench.instance()
+    with bridge:
+        bridge.await_event("partition open", N_PARTITIONS)
+        for _ in range(3):
+            bench.send("stop", bench.listener)
+            bench.send("start", bench.listener)
+        bridge.await_event("listener started", 3)
+    for future in bench.commands.admin.delete_topics([bench.commands.topic]).values():
+        future.result(30)
+    eventually(lambda: bench.commands.topic not in bench.commands.admin.list_topics(timeout=10).topics, what="it is gone")
+    bench.commands = Commands(kafka, bench.group, N_PARTITIONS).create()
+    bench.commands.send("stop", bench.listener)
+    with bridge:
+        bridge.await_event("listener stopped", 4)
+        assert len(bridge.seen("the commands topic was made anew: read from its beginning")) == 1
+        bench.assert_silent()
+    assert bench.commands.next_offset(0) == 1

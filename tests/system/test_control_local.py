@@ -54,6 +54,20 @@ class LocalBench(Bench):
         return Instance(self.dir / word, self.config)
 
 
+def owner_and_other(bench, a, b):
+    """Once each has one of the two partitions open."""
+    def has(instance):
+        last = [e["event"] for e in list(instance.events) if e["event"] in ("partition open", "partition closed")
+                and e["partition"] == partition_of(bench.listener, 2)]
+        return last[-1:] == ["partition open"]
+
+    def n_open(instance):
+        return len(instance.seen("partition open")) - len(instance.seen("partition closed"))
+
+    eventually(lambda: n_open(a) == n_open(b) == 1 and has(a) != has(b), what="one each")
+    return (a, b) if has(a) else (b, a)
+
+
 def test_the_owner_does_it_and_says_so(kafka, server, tmp_path):
     bench = LocalBench(tmp_path, kafka, server)
     with bench.instance() as a:
@@ -101,11 +115,7 @@ def test_a_forced_trigger_takes_the_place_of_a_poll(kafka, server, tmp_path):
 def test_an_instance_that_does_not_own_it_sends_it_to_the_owner(kafka, server, tmp_path):
     bench = LocalBench(tmp_path, kafka, server, kafka_extra=SHORT_SESSION)
     with bench.instance("a") as a, bench.instance("b") as b:
-        eventually(lambda: sorted(e["n_partitions"] for i in (a, b) for e in i.seen("partitions assigned")[-1:]) == [1, 1], what="one each")
-        bench.await_poll()
-        eventually(lambda: a.seen("partition open")[-1:] and b.seen("partition open")[-1:], what="both are open")
-        partition = partition_of(bench.listener, 2)
-        owner, other = (a, b) if a.seen("partition open")[-1]["partition"] == partition else (b, a)
+        owner, other = owner_and_other(bench, a, b)
         for kind, event in (("stop", "listener stopped"), ("reset", "listener reset"), ("trigger", "listener triggered"), ("start", "listener started")):
             result, ms, why = other.ask(kind, bench.listener, force=True)
             print(f"{kind}: {ms} ms")
@@ -122,9 +132,7 @@ def test_without_the_topic_another_instance_says_so(kafka, server, tmp_path):
         first.await_event("partition open", 2)
     bench.config = bench.config.replace('commands_topic = "', 'commands_topic = "really-')
     with bench.instance("a") as a, bench.instance("b") as b:
-        eventually(lambda: sorted(e["n_partitions"] for i in (a, b) for e in i.seen("partitions assigned")[-1:]) == [1, 1], what="one each")
-        eventually(lambda: a.seen("partition open") and b.seen("partition open"), what="both are open")
-        owner, other = (a, b) if a.seen("partition open")[-1]["partition"] == partition_of(bench.listener, 2) else (b, a)
+        owner, other = owner_and_other(bench, a, b)
         assert owner.ask("stop", bench.listener)[0] == "done"
         result, _, why = other.ask("start", bench.listener)
         assert result == "failed" and "another instance owns the listener" in why
