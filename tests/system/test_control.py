@@ -3,6 +3,7 @@ the commands topic, as an instance does that was asked and doesn't own the liste
 
 import json
 import random
+import signal
 import time
 
 import pytest
@@ -473,3 +474,24 @@ def test_a_commands_topic_that_was_made_anew_is_read_from_its_beginning(kafka, s
         assert len(bridge.seen("the commands topic was made anew: read from its beginning")) == 1
         bench.assert_silent()
     assert bench.commands.next_offset(0) == 1
+
+
+def test_an_instance_that_was_frozen_learns_what_another_has_started(kafka, server, tmp_path):
+    """It had the partition before, has it again, and nothing that it does by itself would tell it of the time between."""
+    bench = Bench(tmp_path, kafka, server, n_partitions=1, kafka_extra=SHORT_SESSION)
+    frozen, other = bench.instance("a"), bench.instance("b")
+    with frozen:
+        frozen.await_event("run", listener=bench.listener)
+        bench.send("stop", bench.listener)
+        frozen.await_event("listener stopped")
+        frozen.signal(signal.SIGSTOP)
+        other.start()
+        other.await_event("partition open")
+        bench.send("start", bench.listener)
+        other.await_event("run", listener=bench.listener)
+        other.kill()
+        eventually(lambda: not assignments(bench), 30, "the group is empty")
+        frozen.signal(signal.SIGCONT)
+        bench.await_poll()
+    assert bench.commands.state_of(bench.listener, "stopped") is None
+    bench.ledger().check()
