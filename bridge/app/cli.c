@@ -17,6 +17,8 @@ static const char usage[] =
     "  check              read the configuration and tell every mistake\n"
     "  explain LISTENER   show what a poll would find and send now; writes nothing\n"
     "  once LISTENER      one poll now, and its run if the condition holds [--force: in any case]\n"
+    "  stop LISTENER      no more polls until it is started, across restarts; a run is suspended\n"
+    "  start LISTENER     polls again; a suspended run goes on where it was\n"
     "  reset LISTENER     start the listener over: query_params as in the file\n"
     "  forget LISTENER    drop the state of a listener\n"
     "\n"
@@ -107,19 +109,59 @@ static int do_once(struct cli *c)
     return rc ? rc : service_once(c->config, &c->log, c->listener, c->force);
 }
 
-static int do_reset(struct cli *c)
+/* A command to a listener: done by the service that runs, or here when none does. */
+static int by_service_or_offline(struct cli *c,
+                                 int (*offline)(struct cli *c, const struct listener_config *l))
 {
-    struct err e;
     const struct listener_config *l = find_listener(c);
     if (!l)
         return EXIT_USAGE;
     int rc = refuse_if_service_runs(c);
-    if (rc)
-        return rc;
+    return rc ? rc : offline(c, l);
+}
+
+static int reset_offline(struct cli *c, const struct listener_config *l)
+{
+    struct err e;
     if (offline_reset(c->config, l, &e))
         return complain(&e);
     printf("%s: starts over\n", c->listener);
     return EXIT_OK;
+}
+
+static int stop_offline(struct cli *c, const struct listener_config *l)
+{
+    struct err e;
+    bool changed;
+    if (offline_stop(c->config, l, &changed, &e))
+        return complain(&e);
+    printf("%s: %s\n", c->listener, changed ? "stopped" : "stopped already");
+    return EXIT_OK;
+}
+
+static int start_offline(struct cli *c, const struct listener_config *l)
+{
+    struct err e;
+    bool changed;
+    if (offline_start(c->config, l, &changed, &e))
+        return complain(&e);
+    printf("%s: %s\n", c->listener, changed ? "polls again, once a service runs" : "was not stopped");
+    return EXIT_OK;
+}
+
+static int do_reset(struct cli *c)
+{
+    return by_service_or_offline(c, reset_offline);
+}
+
+static int do_stop(struct cli *c)
+{
+    return by_service_or_offline(c, stop_offline);
+}
+
+static int do_start(struct cli *c)
+{
+    return by_service_or_offline(c, start_offline);
 }
 
 static int do_forget(struct cli *c)
@@ -140,8 +182,9 @@ struct command {
     int (*run)(struct cli *);
 };
 static const struct command commands[] = {
-    {"run", false, do_run},  {"check", false, do_check}, {"explain", true, do_explain},
-    {"once", true, do_once}, {"reset", true, do_reset},  {"forget", true, do_forget},
+    {"run", false, do_run},    {"check", false, do_check},  {"explain", true, do_explain},
+    {"once", true, do_once},   {"stop", true, do_stop},     {"start", true, do_start},
+    {"reset", true, do_reset}, {"forget", true, do_forget},
 };
 
 static int usage_error(const char *fmt, const char *what)

@@ -9,6 +9,13 @@ void cfg_read_bridge(struct cfg *c, const config_setting_t *setting)
     cfg_read_group(c, GROUP_BRIDGE, setting, b);
     if (!b->state_topic)
         b->state_topic = xasprintf("%s.state", b->group_id);
+    if (!b->commands_topic)
+        b->commands_topic = xasprintf("%s.commands", b->group_id);
+    if (strcmp(b->state_topic, b->commands_topic) == 0) {
+        cfg_error(c, cfg_member_or_group(setting, "commands_topic"), "%s is bridge.state_topic too",
+                  b->commands_topic);
+        cfg_hint(c, "a topic for each");
+    }
 }
 
 static bool has_metric(const struct listener_config *l, const char *name)

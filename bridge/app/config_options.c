@@ -56,6 +56,8 @@ static const struct config_option options[] = {
      .text = "A name of this instance that lasts: a restart within the session timeout then moves nothing."},
     {GROUP_BRIDGE, OPT_STRING, "state_topic", BRIDGE(state_topic), .initial_words = "`<group_id>.state`",
      .rule = RULE_TOPIC, .text = "The compacted topic that holds the listeners' state."},
+    {GROUP_BRIDGE, OPT_STRING, "commands_topic", BRIDGE(commands_topic), .initial_words = "`<group_id>.commands`",
+     .rule = RULE_TOPIC, .text = "The topic that takes a command (`stop`, say) to the instance that runs the listener."},
     {GROUP_BRIDGE, OPT_INT, "state_partitions", BRIDGE(state_partitions), .initial = "8", .min = 1, .max = 1024,
      .text = "Its partitions: the most instances that can share the work. It can't be changed later."},
     {GROUP_BRIDGE, OPT_INT, "workers", BRIDGE(workers), .initial = "16", .min = 1, .max = 256,

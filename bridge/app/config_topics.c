@@ -58,6 +58,11 @@ static void check_state(struct cfg *c, const struct use *u)
         cfg_error(c, place(u), "%s is bridge.state_topic: nothing else may be written there", u->topic);
         cfg_hint(c, "give it a topic of its own");
     }
+    if (strcmp(u->topic, c->config->bridge.commands_topic) == 0) {
+        cfg_error(c, place(u), "%s is bridge.commands_topic: nothing but commands may be written there",
+                  u->topic);
+        cfg_hint(c, "give it a topic of its own");
+    }
     for (size_t i = 0; i < ARRAY_LEN(internal); i++)
         if (strcmp(u->topic, internal[i]) == 0)
             cfg_error(c, place(u), "%s is a topic of Kafka's own", u->topic);

@@ -59,6 +59,7 @@ void config_free(struct config *c)
     free(c->bridge.group_id);
     free(c->bridge.instance_id);
     free(c->bridge.state_topic);
+    free(c->bridge.commands_topic);
     free(c->bridge.topic_cleanup_policy);
     free(c->path);
     free(c);

@@ -32,7 +32,7 @@ struct kafka_config {
 };
 
 struct bridge_config {
-    char *group_id, *instance_id /* NULL: a dynamic member */, *state_topic;
+    char *group_id, *instance_id /* NULL: a dynamic member */, *state_topic, *commands_topic;
     int state_partitions, workers;
     bool create_topics;
     int topic_partitions, topic_replication_factor; /* -1: the broker's default */

@@ -1,6 +1,7 @@
 #include "bridge.h"
 
 #include "clock.h"
+#include "commands.h"
 #include "state_map.h"
 
 enum {
@@ -45,6 +46,7 @@ void listener_free(struct listener *l)
     b->owned[partition_id(l->partition)].n_listeners--;
     (void)pthread_mutex_unlock(&b->mutex);
     run_drop(l);
+    commands_release(l);
     dataset_ref_release(&l->dataset);
     dataset_ref_release(&l->run_dataset);
     config_ref_drop(&l->config_ref);
@@ -89,11 +91,13 @@ int bridge_new(const struct config *config, struct log *log, const struct bridge
     (void)pthread_cond_init(&b->stopped, NULL);
     (void)pthread_cond_init(&b->reload_taken, NULL);
     (void)pthread_rwlock_init(&b->listeners_lock, NULL);
+    (void)pthread_cond_init(&b->command_done, NULL);
     b->jobs_tail = &b->jobs;
     b->n_owned = config->bridge.state_partitions;
     b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
     for (int i = 0; i < b->n_owned; i++)
-        b->owned[i] = (struct owned){.bridge = b, .partition = partition_new(config, i, NULL)};
+        b->owned[i] = (struct owned){
+            .bridge = b, .partition = partition_new(config, i, NULL), .commands.skipped_to = -1};
     admission_init(b);
     add_listeners(b);
     if (connect_all(b, e)) {
@@ -145,6 +149,7 @@ void bridge_nudge(struct bridge *b)
 {
     (void)pthread_mutex_lock(&b->mutex);
     (void)pthread_cond_broadcast(&b->stopped);
+    (void)pthread_cond_broadcast(&b->command_done);
     (void)pthread_mutex_unlock(&b->mutex);
 }
 
@@ -263,8 +268,10 @@ void bridge_free(struct bridge *b)
         listener_free(b->listeners[i]);
     reload_free(b->reload);
     free(b->reload_error);
-    for (int i = 0; i < b->n_owned; i++)
+    for (int i = 0; i < b->n_owned; i++) {
+        commands_drop(&b->owned[i]);
         partition_free(b->owned[i].partition);
+    }
     argilla_free(b->argilla);
     kafka_admin_free(b->admin);
     expr_cache_free(b->exprs);
@@ -276,6 +283,7 @@ void bridge_free(struct bridge *b)
     (void)pthread_cond_destroy(&b->stopped);
     (void)pthread_cond_destroy(&b->reload_taken);
     (void)pthread_rwlock_destroy(&b->listeners_lock);
+    (void)pthread_cond_destroy(&b->command_done);
     (void)pthread_mutex_destroy(&b->mutex);
     free(b);
 }

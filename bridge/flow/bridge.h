@@ -13,6 +13,7 @@
 
 #include "argilla.h"
 #include "backoff.h"
+#include "command.h"
 #include "expr.h"
 #include "listener_state.h"
 #include "log.h"
@@ -55,8 +56,10 @@ enum once_result bridge_once_result(struct bridge *b, struct err *ret_why);
 enum phase {
     PHASE_OFF,     /* its partition is not ours or not ready */
     PHASE_WAITING, /* in the heap */
+    PHASE_STOPPED, /* by a command: no polls */
     PHASE_PROBING, /* requests are out */
-    PHASE_RUNNING  /* a worker has it, or it waits for one, or for a page of its scan */
+    PHASE_RUNNING, /* a worker has it, or it waits for one, or for a page of its scan */
+    PHASE_COMMAND  /* a worker carries a command out */
 };
 
 /* How a worker gave a listener back. */
@@ -101,7 +104,15 @@ struct listener_change {
     bool is_same;                     /* only the config around it is new: its schedule isn't touched */
 };
 
-enum job_kind { JOB_OPEN, JOB_CLOSE, JOB_LOOK, JOB_RUN };
+enum job_kind {
+    JOB_OPEN,
+    JOB_CLOSE,
+    JOB_LOOK,
+    JOB_RUN,
+    JOB_COMMAND /* of a listener */,
+    JOB_COMMANDS /* of a partition */
+};
+
 /* Which runs may go on (admission.c). The prober's. */
 struct admission {
     struct listener **active;
@@ -116,6 +127,37 @@ struct job {
     struct job *next;
 };
 
+/* What has to be written to a listener's state without a command. */
+enum control_duty {
+    DUTY_NONE,
+    DUTY_END_TRIGGER, /* its poll has been made, or comes too late */
+    DUTY_VERIFY       /* are we still the one who may write it, or was somebody in between? */
+};
+
+struct command;
+struct command_queue {
+    struct command *first, **tail;
+    size_t n;
+};
+
+/* A listener and its commands (commands.c). */
+struct listener_control {
+    struct command_queue waiting; /* under bridge->mutex */
+
+    /* the prober's; the first four as the state says */
+    bool is_stopped, has_trigger, is_forced;
+    int64_t trigger_expires_at_ms;
+    enum control_duty duty;
+    int64_t due_ms; /* when it would go on, without the command */
+
+    /* from the prober to the worker and back, in turns */
+    struct command *running; /* NULL: the duty */
+    bool has_changed;
+
+    atomic_bool is_called; /* a command waits: a run gives its worker back after its chunk */
+    atomic_bool must_verify;
+};
+
 struct listener {
     struct bridge *bridge;
     const struct listener_config *config; /* changes only between polls, under the listeners' lock */
@@ -128,6 +170,7 @@ struct listener {
     struct schedule_item due;
     int64_t grid_ms; /* the true period's next tick */
     enum phase phase;
+    struct listener_control control;
     struct dataset_ref dataset; /* workspace NULL: to be found */
     struct probe *probe;
     struct backoff backoff;
@@ -141,6 +184,7 @@ struct listener {
     struct run *run;     /* a run that yielded, or is parked until a page comes */
     struct dataset_ref run_dataset;
     struct listener_mark mark; /* deliver = changes */
+    atomic_ullong scan_id;     /* the last page's request: what a command cancels */
     enum run_end end;
     struct err err;
 
@@ -160,6 +204,18 @@ struct listener {
     bool is_posted, has_ended;
 };
 
+/* The commands of one partition, as they come from their topic: one after the other (commands.c). Under
+ * bridge->mutex. */
+struct owned_commands {
+    struct command_queue queue;
+    bool is_reading;    /* they come, in order and without a gap */
+    bool is_busy;       /* the first is being dealt with: by a job, or by its listener */
+    bool has_restarted; /* the topic was made anew: offsets below the one that is kept are new ones */
+    int64_t next_offset, skipped_to; /* to come; to be kept in the state, -1: nothing */
+    int64_t try_ms, told_offset;     /* told: behind the one whose failure is in the log */
+    struct job job;
+};
+
 /* One state partition and what membership wants of it. Under bridge->mutex. */
 struct owned {
     struct bridge *bridge;
@@ -168,9 +224,11 @@ struct owned {
     bool is_assigned; /* by the group, now; membership's own */
     bool is_kept;     /* by the group's last complete word; with listeners it is to be open */
     bool is_open, has_job, is_looked_at;
+    bool must_close; /* somebody else may have had it since it was opened */
     unsigned attempts;
     int64_t next_try_ms;
     struct job job;
+    struct owned_commands commands;
 };
 
 /* A config file's model that several listeners use: freed with the last. The prober counts. */
@@ -178,6 +236,8 @@ struct config_ref {
     struct config *config; /* NULL: the start's, which is main's */
     size_t n_users;
 };
+
+enum commands_topic { COMMANDS_TOPIC_UNKNOWN, COMMANDS_TOPIC_THERE, COMMANDS_TOPIC_MISSING };
 
 struct bridge {
     const struct config *config; /* the start's: all but its listeners holds as long as the process */
@@ -202,7 +262,7 @@ struct bridge {
 
     atomic_bool is_stopping, is_stopping_fast, is_settled, prober_must_end;
     pthread_mutex_t mutex;
-    pthread_cond_t has_job, stopped;
+    pthread_cond_t has_job, stopped, command_done;
     struct job *jobs, **jobs_tail, *urgent_jobs;
     bool workers_must_end;
     struct listener *posted;
@@ -215,7 +275,10 @@ struct bridge {
     pthread_t membership_thread, prober_thread, *workers;
     int n_workers;
     bool has_membership, has_prober;
-    struct schedule_heap heap; /* the prober's */
+    atomic_int commands_topic; /* enum commands_topic */
+    atomic_ullong n_commands;
+    struct membership *membership; /* its thread's own */
+    struct schedule_heap heap;     /* the prober's */
     struct admission admission;
     size_t n_started;
 };
@@ -272,11 +335,16 @@ void admission_go_on(struct bridge *b);
 bool reload_go_on(struct bridge *b);
 void reload_free(struct reload *r);
 
-/* run.c */
+/* run.c. Gives the listener back between chunks, and what it has fetched for the next, when
+ * control.is_called. */
 /* A worker's. False: the run waits for a page, whose arrival pushes the listener's job again; the listener
  * isn't the caller's any more. */
 bool run_go_on(struct listener *l);
 void run_drop(struct listener *l);
+
+/* The one way from a name to its listener; NULL: none. With the listeners' lock: once it is let go, the
+ * listener may go too, unless a command was handed to it (command_give). Any thread. */
+struct listener *bridge_find_listener(struct bridge *b, const char *name);
 
 /* topics of a listener: makes them when missing, learns their limits. Worker. */
 int listener_check_topics(struct listener *l, struct err *e);

@@ -46,12 +46,18 @@ struct fetch *fetch_start(struct listener *l, const char *query, const char *cur
     struct fetch *f = xcalloc(1, sizeof *f);
     f->listener = l;
     f->id = argilla_scan(l->bridge->argilla, &l->run_dataset, query, cursor, limit, on_page, f);
+    atomic_store(&l->scan_id, f->id);
     return f;
 }
 
 bool fetch_has_come(struct fetch *f)
 {
     return atomic_load(&f->state) == FETCH_COME;
+}
+
+void fetch_cancel(struct listener *l)
+{
+    http_cancel(l->bridge->http, atomic_load(&l->scan_id));
 }
 
 struct scan_page *fetch_take(struct fetch *f, struct err *e)

@@ -12,6 +12,9 @@ struct fetch;
 
 /* Asks for the page behind `cursor` (NULL: the first) of the listener's `run_dataset`. */
 struct fetch *fetch_start(struct listener *l, const char *query, const char *cursor, int limit);
+/* Makes the listener's last fetch come soon, as a failure, if it is still out: a run that is parked goes on.
+ * Any thread. */
+void fetch_cancel(struct listener *l);
 /* Success or failure: fetch_take won't wait. */
 bool fetch_has_come(struct fetch *f);
 /* Ends a fetch that has come: its page, or NULL with why. */

@@ -2,6 +2,7 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "control_change.h"
 #include "json_scan.h"
 #include "listener_state.h"
 #include "membership.h"
@@ -89,7 +90,7 @@ fail:
     return -1;
 }
 
-static int commit_writes(struct owner *o, struct state_write *writes, size_t n, uint64_t epoch, struct err *e)
+static int commit(struct owner *o, struct state_write *writes, size_t n, uint64_t epoch, struct err *e)
 {
     struct chunk c = {.writes = writes, .n_writes = n, .epoch = epoch};
     switch (partition_commit(o->partition, &c)) {
@@ -104,36 +105,41 @@ static int commit_writes(struct owner *o, struct state_write *writes, size_t n, 
     }
 }
 
-int offline_reset(const struct config *config, const struct listener_config *l, struct err *e)
+/* What the owner would do (control.c), done here. */
+static int carry_out(const struct config *config, const struct listener_config *l, enum command_kind kind,
+                     bool *ret_changed, struct err *e)
 {
     struct owner o;
-    struct listener_state s = {0};
-    uint64_t epoch = 0;
-    bool file_won;
-    cleanup_free char *key = listener_state_key("listener", l->name),
-                      *run = listener_state_key("run", l->name), *ctx = listener_state_key("ctx", l->name),
-                      *params = query_params_json(l);
-    cleanup_buf struct buf value = buf_make(STATE_VALUE_MAX), next = buf_make(STATE_VALUE_MAX),
-                           in_run = buf_make(STATE_VALUE_MAX);
+    struct control_change change;
+    const struct command_message m = {.kind = kind, .listener = l->name};
     if (owner_init(&o, config, l->name, e))
         return -1;
-    (void)partition_get(o.partition, key, &value, &epoch);
-    (void)partition_get(o.partition, run, &in_run, NULL);
-    int rc = listener_state_read(buf_slice(&value), l, &s, &file_won, e);
-    if (!rc) {
-        s.generation++;
-        s.run += in_run.len > 0; /* the dropped run's number isn't used again */
-        free(s.query_params);
-        s.query_params = xstrdup(params);
-        free(TAKE_PTR(s.previous));
-        listener_state_write(&s, &next);
-        struct state_write writes[] = {
-            {slice_of(key), buf_slice(&next)}, {slice_of(run), {0}}, {slice_of(ctx), {0}}};
-        rc = commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e);
-    }
-    listener_state_release(&s);
+    int rc = control_change_make(o.partition, l, &m, &change, e);
+    bool changes = change.n > 0;
+    if (!rc && changes)
+        rc = commit(&o, change.writes, change.n, change.epoch, e);
+    control_change_release(&change);
     owner_release(&o);
+    if (!rc && ret_changed)
+        *ret_changed = changes;
     return rc;
+}
+
+int offline_reset(const struct config *config, const struct listener_config *l, struct err *e)
+{
+    return carry_out(config, l, COMMAND_RESET, NULL, e);
+}
+
+int offline_stop(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                 struct err *e)
+{
+    return carry_out(config, l, COMMAND_STOP, ret_changed, e);
+}
+
+int offline_start(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                  struct err *e)
+{
+    return carry_out(config, l, COMMAND_START, ret_changed, e);
 }
 
 /* Tombstones for the digests of `name`, of all generations: their keys are read from the partition, since
@@ -155,7 +161,7 @@ static bool is_tracked(struct owner *o, const char *name, const struct digest_ke
 
 static int forget_chunk(struct owner *o, struct digest_keys *keys, uint64_t epoch, struct err *e)
 {
-    int rc = keys->n ? commit_writes(o, keys->writes, keys->n, epoch, e) : 0;
+    int rc = keys->n ? commit(o, keys->writes, keys->n, epoch, e) : 0;
     keys->n_all += keys->n;
     keys->n = 0;
     arena_clear(&keys->arena);
@@ -189,23 +195,25 @@ static int forget_digests(struct owner *o, const char *name, uint64_t epoch, uin
 
 int offline_forget(const struct config *config, const char *name, struct err *e)
 {
+    static const char *const kinds[] = {"listener", "run", "ctx", "stopped", "trigger", "changes"};
     struct owner o;
-    uint64_t epoch = 0, n_digests = 0;
-    cleanup_free char *key = listener_state_key("listener", name), *run = listener_state_key("run", name),
-                      *ctx = listener_state_key("ctx", name), *mark = listener_state_key("changes", name);
-    cleanup_buf struct buf value = buf_make((size_t)3 * STATE_VALUE_MAX);
+    struct control_change change;
+    uint64_t n_digests = 0;
+    cleanup_buf struct buf value = buf_make((size_t)STATE_VALUE_MAX * ARRAY_LEN(kinds));
+    _Static_assert((int)ARRAY_LEN(kinds) <= CONTROL_WRITES_MAX, "room for the writes");
+    control_change_init(&change);
     if (owner_init(&o, config, name, e))
         return -1;
-    (void)partition_get(o.partition, key, &value, &epoch);
-    (void)partition_get(o.partition, run, &value, NULL);
-    (void)partition_get(o.partition, mark, &value, NULL);
-    int rc = forget_digests(&o, name, epoch, &n_digests, e);
-    struct state_write writes[] = {
-        {slice_of(key), {0}}, {slice_of(run), {0}}, {slice_of(ctx), {0}}, {slice_of(mark), {0}}};
-    if (!rc)
-        rc = value.len   ? commit_writes(&o, writes, ARRAY_LEN(writes), epoch, e)
-             : n_digests ? 0
-                         : err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        (void)control_get(o.partition, kinds[i], name, &value, i ? NULL : &change.epoch);
+        control_change_add(&change, kinds[i], name, NULL);
+    }
+    int rc = forget_digests(&o, name, change.epoch, &n_digests, e);
+    if (!rc && value.len)
+        rc = commit(&o, change.writes, change.n, change.epoch, e);
+    else if (!rc && !n_digests)
+        rc = err_set(e, ERR_BAD_INPUT, "there is no state of a listener %s", name);
+    control_change_release(&change);
     owner_release(&o);
     return rc;
 }

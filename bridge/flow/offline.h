@@ -16,6 +16,13 @@ int offline_service_runs(const struct config *config, bool *ret, struct err *e);
  * generation is raised and run numbers go on, so that no id is used twice. `l` must be in the config. */
 int offline_reset(const struct config *config, const struct listener_config *l, struct err *e);
 
+/* Stops a listener, or starts it: as the commands of a running service (control.h). `ret_changed`: false when
+ * there was nothing to do. */
+int offline_stop(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                 struct err *e);
+int offline_start(const struct config *config, const struct listener_config *l, bool *ret_changed,
+                  struct err *e);
+
 /* Drops all state of the listener `name`, whether it is in the config or not. BAD_INPUT when there is none.
  */
 int offline_forget(const struct config *config, const char *name, struct err *e);

@@ -7,6 +7,7 @@
 #include "bridge.h"
 
 #include "clock.h"
+#include "commands.h"
 #include "membership.h"
 
 enum {
@@ -21,7 +22,8 @@ enum {
     STALL_MS = 3000, /* a round of the membership thread takes POLL_MS, and PING_MS at times */
     TRUST_MS = 2000, /* the next heartbeat's answer has come by then: it is overdue, so it goes out at once */
     ORPHANS_TEXT_MAX = 4096,
-    STATE_NAMES_MAX = 4 << 20
+    STATE_NAMES_MAX = 4 << 20,
+    COMMANDS_RETENTION_MS = 24 * 3600 * 1000
 };
 static const int64_t segment_bytes_max = 64
                                          << 20; /* larger segments are compacted late: a restore gets long */
@@ -31,8 +33,10 @@ static void post_owned(struct bridge *b)
 {
     (void)pthread_rwlock_rdlock(&b->listeners_lock);
     for (size_t i = 0; i < b->n_listeners; i++)
-        if (partition_is_owned(b->listeners[i]->partition))
+        if (partition_is_owned(b->listeners[i]->partition)) {
+            atomic_store(&b->listeners[i]->control.must_verify, true);
             prober_post(b->listeners[i], false);
+        }
     (void)pthread_rwlock_unlock(&b->listeners_lock);
 }
 
@@ -49,10 +53,12 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
         partition_set_owned(o->partition, is_owned[i] && !atomic_load(&b->is_stopping_fast));
         if (is_settled) {
             o->is_kept = is_owned[i];
+            o->must_close |= !is_owned[i] && (o->is_open || o->has_job);
             o->next_try_ms = 0;
         }
     }
     (void)pthread_mutex_unlock(&b->mutex);
+    commands_assigned(b);
     if (!is_settled)
         return;
     log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
@@ -72,11 +78,12 @@ static bool next_job(struct owned *o, enum job_kind *ret)
     /* between a revocation and the next assignment nothing is ours to open */
     bool may_open = clock_mono_ms() >= o->next_try_ms && partition_is_owned(o->partition);
     o->is_looked_at &= o->is_kept;
+    o->must_close &= o->is_open || o->has_job;
     if (o->has_job)
         return false;
-    if (is_wanted != o->is_open) {
-        *ret = is_wanted ? JOB_OPEN : JOB_CLOSE;
-        return !is_wanted || may_open;
+    if (is_wanted != o->is_open || o->must_close) {
+        *ret = is_wanted && !o->is_open ? JOB_OPEN : JOB_CLOSE;
+        return *ret == JOB_CLOSE || may_open;
     }
     *ret = JOB_LOOK;
     return o->is_kept && !o->is_open && !o->is_looked_at && may_open && !o->bridge->options.once_listener;
@@ -98,10 +105,13 @@ static void reconcile(struct bridge *b)
             job = &o->job;
             *job = (struct job){.kind = kind, .owned = o};
             o->has_job = true;
+            o->must_close = false;
         }
         (void)pthread_mutex_unlock(&b->mutex);
-        if (has_closed_itself)
+        if (has_closed_itself) {
+            commands_drop(o);
             log_info(b->log, "partition closed", KVI("partition", i));
+        }
         if (job)
             jobs_push(b, job);
     }
@@ -212,6 +222,7 @@ void ownership_close(struct owned *o)
 {
     struct bridge *b = o->bridge;
     partition_close(o->partition);
+    commands_drop(o);
     (void)pthread_mutex_lock(&b->mutex);
     o->has_job = false;
     o->is_open = false;
@@ -252,6 +263,31 @@ static int await_state_topic(struct bridge *b, struct err *e)
                  KV("topic", c->state_topic), KVI("segment_bytes", info.segment_bytes),
                  KVI("at_most", segment_bytes_max));
     return 0;
+}
+
+/* The topic that brings commands from other instances. Without it the bridge goes on: commands reach a
+ * listener at its owner only. */
+static void await_commands_topic(struct bridge *b)
+{
+    const struct bridge_config *c = &b->config->bridge;
+    struct topic_spec spec = {.name = c->commands_topic,
+                              .partitions = c->state_partitions,
+                              .replication_factor = c->topic_replication_factor,
+                              .cleanup_policy = "delete",
+                              .retention_ms = COMMANDS_RETENTION_MS};
+    struct topic_info info;
+    struct err e;
+    int rc;
+    while ((rc = kafka_admin_topic(b->admin, &spec, c->create_topics, &info, &e)) && e.class == ERR_RETRY)
+        if (bridge_wait_for_stop(b, STATE_TOPIC_EVERY_MS))
+            return;
+    if (!rc && info.partitions != c->state_partitions)
+        rc = err_set(&e, ERR_CONFIG, "topic %s has %d partitions, bridge.state_partitions is %d",
+                     c->commands_topic, info.partitions, c->state_partitions);
+    if (rc)
+        log_warn(b->log, "no commands topic: commands work only at the instance that owns the listener",
+                 KV("topic", c->commands_topic), KV("error", e.msg));
+    atomic_store(&b->commands_topic, rc ? COMMANDS_TOPIC_MISSING : COMMANDS_TOPIC_THERE);
 }
 
 struct watch {
@@ -316,6 +352,8 @@ static void serve(struct bridge *b, struct membership *m)
         distrust_after_stall(b, &stall);
         watch_kafka(b, &watch);
         reconcile(b);
+        if (atomic_load(&b->commands_topic) == COMMANDS_TOPIC_THERE)
+            commands_read(b);
     }
 }
 
@@ -339,10 +377,15 @@ void *membership_main(void *arg)
             bridge_fail(b, &e);
         return NULL;
     }
-    if (membership_new(b->config, on_assignment, b, &m, &e)) {
+    if (!b->options.once_listener) /* `once` takes no commands: they wait for a service */
+        await_commands_topic(b);
+    on_command_fn *on_command =
+        atomic_load(&b->commands_topic) == COMMANDS_TOPIC_THERE ? commands_on_message : NULL;
+    if (membership_new_with_commands(b->config, on_assignment, on_command, b, &m, &e)) {
         bridge_fail(b, &e);
         return NULL;
     }
+    b->membership = m;
     serve(b, m);
     serve_until_settled(b, m);
     if (atomic_load(&b->is_stopping_fast))

@@ -9,6 +9,8 @@
 
 #include "bridge.h"
 #include "clock.h"
+#include "commands.h"
+#include "fetch.h"
 #include "template.h"
 
 enum { QUERY_MAX = 64 << 10, METRICS_MAX = 4 << 20, EVAL_MAX = 8 << 20, IDLE_MS = 1000, RELOAD_AGAIN_MS = 5 };
@@ -21,12 +23,16 @@ struct probe {
     char **metrics; /* answers, in the order of the config */
     size_t n_waiting;
     int64_t start_ms;
-    uint64_t epoch; /* of the state that is looked at */
+    uint64_t epoch;     /* of the state that is looked at */
+    uint64_t *requests; /* what http_cancel takes: the dataset's or the total's, one a metric, the range's */
+    bool is_called_off;
     struct err err;
     struct scan_plan plan; /* deliver = changes; its query once it is decided */
     int64_t range_total, range_date_ms;
     const char *why; /* it is to reconcile; a literal */
 };
+
+#define PROBE_REQUESTS(config) (2 + (config)->n_metrics)
 
 /* The argument of a metric's answer: which one it is. */
 struct metric_slot {
@@ -42,6 +48,7 @@ static void probe_free(struct probe *p)
     for (size_t i = 0; p->metrics && i < p->listener->config->n_metrics; i++)
         free(p->metrics[i]);
     free(p->metrics);
+    free(p->requests);
     free(p->query);
     scan_plan_release(&p->plan);
     listener_state_release(&p->state);
@@ -62,14 +69,21 @@ void prober_post(struct listener *l, bool has_ended)
     http_engine_wake(b->http);
 }
 
-/* Puts it to rest until `due_ms`, or off when its partition has gone meanwhile. */
+/* Nothing has it any more: a command, if one waits; else it rests until `due_ms`, or for good when it is
+ * stopped, or off when its partition has gone meanwhile. */
 static void rest(struct listener *l, int64_t due_ms)
 {
-    if (partition_is_ready(l->partition) && !atomic_load(&l->bridge->is_stopping)) {
+    schedule_remove(&l->bridge->heap, &l->due);
+    if (!partition_is_ready(l->partition) || atomic_load(&l->bridge->is_stopping)) {
+        l->phase = PHASE_OFF;
+        control_drop(l);
+    } else if (control_take(l, due_ms)) {
+        return;
+    } else if (!control_may_poll(l)) {
+        l->phase = PHASE_STOPPED;
+    } else {
         l->phase = PHASE_WAITING;
         schedule_set(&l->bridge->heap, &l->due, due_ms);
-    } else {
-        l->phase = PHASE_OFF;
     }
 }
 
@@ -95,6 +109,8 @@ static void poll_failed(struct listener *l, const struct err *e)
     health_listener(l, e);
     dataset_ref_release(&l->dataset); /* it may have been deleted, or made anew with another task */
     l->grid_ms = schedule_next(l->grid_ms, interval_ms(l), now);
+    if (l->control.has_trigger && e->class == ERR_BAD_INPUT) /* the next one would fail in the same way */
+        l->control.duty = DUTY_END_TRIGGER;
     if (e->class == ERR_AUTH)
         rest(l, now + (int64_t)l->bridge->config->argilla.auth_retry_s * 1000);
     else if (e->class == ERR_BAD_INPUT && l->grid_ms > now + wait)
@@ -114,6 +130,22 @@ static void give_to_worker(struct listener *l)
     admission_ask(l);
 }
 
+/* For the sake of a command: what it has asked for is of no use any more. */
+static void probe_call_off(struct probe *p)
+{
+    p->is_called_off = true;
+    for (size_t i = 0; i < PROBE_REQUESTS(p->listener->config); i++)
+        http_cancel(p->listener->bridge->http, p->requests[i]);
+}
+
+static void probe_called_off(struct probe *p)
+{
+    struct listener *l = p->listener;
+    l->probe = NULL;
+    probe_free(p);
+    rest(l, clock_mono_ms());
+}
+
 static void probe_failed(struct probe *p, const struct err *why)
 {
     struct listener *l = p->listener;
@@ -126,12 +158,15 @@ static void probe_failed(struct probe *p, const struct err *why)
 static void on_answer(struct probe *p, struct argilla_answer *a)
 {
     struct bridge *b = p->listener->bridge;
-    health_argilla(b, a->err.class ? &a->err : NULL, p->start_ms);
+    if (!p->is_called_off)
+        health_argilla(b, a->err.class ? &a->err : NULL, p->start_ms);
     if (a->err.class && !p->err.class)
         p->err = a->err;
     if (--p->n_waiting > 0)
         return;
-    if (p->err.class)
+    if (p->is_called_off)
+        probe_called_off(p);
+    else if (p->err.class)
         probe_failed(p, &p->err);
     else
         decide(p);
@@ -176,6 +211,11 @@ static void on_metric(void *arg, struct argilla_answer *a)
 static void on_dataset(void *arg, struct argilla_answer *a)
 {
     struct probe *p = arg;
+    if (p->is_called_off) {
+        dataset_ref_release(&a->dataset);
+        probe_called_off(p);
+        return;
+    }
     health_argilla(p->listener->bridge, a->err.class ? &a->err : NULL, p->start_ms);
     if (a->err.class) {
         probe_failed(p, &a->err);
@@ -208,7 +248,7 @@ static void start_requests(struct probe *p)
     const struct listener_config *c = l->config;
     bool has_questions = c->condition || c->n_metrics, has_range = p->plan.kind == PLAN_CHANGES;
     if (!l->dataset.workspace || (p->plan.kind == PLAN_RECONCILE && !p->plan.dataset)) {
-        argilla_resolve(b->argilla, c->workspace, c->dataset, on_dataset, p);
+        p->requests[0] = argilla_resolve(b->argilla, c->workspace, c->dataset, on_dataset, p);
         return;
     }
     p->n_waiting = (has_questions ? 1 + c->n_metrics : 0) + has_range;
@@ -218,16 +258,17 @@ static void start_requests(struct probe *p)
     }
     if (has_range) {
         cleanup_free char *range = query_since(p, -1);
-        argilla_count(b->argilla, &l->dataset, range, on_range, p);
+        p->requests[1 + c->n_metrics] = argilla_count(b->argilla, &l->dataset, range, on_range, p);
     }
     if (!has_questions)
         return;
     for (size_t i = 0; i < c->n_metrics; i++) {
         struct metric_slot *slot = xcalloc(1, sizeof *slot);
         *slot = (struct metric_slot){p, i};
-        argilla_metric(b->argilla, &l->dataset, p->query, c->metrics[i], on_metric, slot);
+        p->requests[1 + i] =
+            argilla_metric(b->argilla, &l->dataset, p->query, c->metrics[i], on_metric, slot);
     }
-    argilla_count(b->argilla, &l->dataset, p->query, on_total, p);
+    p->requests[0] = argilla_count(b->argilla, &l->dataset, p->query, on_total, p);
 }
 
 static void write_metrics(const struct probe *p, struct buf *ret)
@@ -281,7 +322,7 @@ static int evaluate(struct probe *p, struct fired **ret, struct err *e)
         return err_set(e, ERR_BAD_INPUT, "the metrics' answers are over %d bytes", METRICS_MAX);
     if (c->condition && expr_condition(l->bridge->exprs, c->condition, buf_slice(&eval), &holds, e))
         return err_wrap(e, "condition");
-    if (!holds && !l->bridge->options.force) {
+    if (!holds && !l->bridge->options.force && !(l->control.has_trigger && l->control.is_forced)) {
         *ret = NULL;
         return 0;
     }
@@ -336,6 +377,8 @@ static void decide(struct probe *p)
     l->probe = NULL;
     probe_free(p);
     if (!fired) {
+        if (l->control.has_trigger)
+            l->control.duty = DUTY_END_TRIGGER;
         poll_done(l);
         bridge_end_once(l->bridge, once, NULL);
         return;
@@ -396,11 +439,18 @@ static int read_state(struct listener *l, struct probe *p, struct err *e)
 static void start_poll(struct listener *l)
 {
     struct err e;
-    if (!partition_is_ready(l->partition)) {
+    bool is_in_run = has_run_in_progress(l);
+    control_learn(l);
+    if (l->control.has_trigger && !is_in_run && l->control.trigger_expires_at_ms < clock_wall_ms()) {
+        log_warn(l->bridge->log, "trigger dropped", KV("listener", l->config->name), KV("error", "too late"));
+        l->control.duty = DUTY_END_TRIGGER;
+    }
+    if (!partition_is_ready(l->partition) || l->control.duty || !control_may_poll(l)) {
         l->phase = PHASE_OFF;
+        rest(l, clock_mono_ms());
         return;
     }
-    if (has_run_in_progress(l)) {
+    if (is_in_run) {
         give_to_worker(l);
         return;
     }
@@ -409,12 +459,13 @@ static void start_poll(struct listener *l)
     p->total = -1;
     p->start_ms = clock_mono_ms();
     p->metrics = xcalloc(l->config->n_metrics, sizeof *p->metrics);
+    p->requests = xcalloc(PROBE_REQUESTS(l->config), sizeof *p->requests);
     l->phase = PHASE_PROBING;
     l->probe = p;
     if (!partition_is_ready(l->partition)) { /* since the look above: there is no state to go by */
         l->probe = NULL;
         probe_free(p);
-        l->phase = PHASE_OFF;
+        rest(l, clock_mono_ms());
         return;
     }
     if (read_state(l, p, &e))
@@ -435,6 +486,7 @@ static void run_ended(struct listener *l)
         rest(l, clock_mono_ms());
         break;
     case RUN_DONE:
+        control_learn(l); /* its trigger went with its end */
         poll_done(l);
         bridge_end_once(l->bridge, ONCE_FIRED, NULL);
         break;
@@ -446,22 +498,64 @@ static void run_ended(struct listener *l)
 
 void prober_start_listener(struct listener *l)
 {
+    control_learn(l);
     l->grid_ms = schedule_first(clock_mono_ms(), interval_ms(l), l->bridge->n_started++);
     backoff_reset(&l->backoff);
     rest(l, l->grid_ms);
 }
 
+/* A command has changed it: it polls at once, if it may. */
+static void command_ended(struct listener *l)
+{
+    bool has_changed = l->control.has_changed;
+    int64_t now = clock_mono_ms();
+    control_learn(l);
+    if (has_changed) {
+        backoff_reset(&l->backoff);
+        l->grid_ms = l->grid_ms > now ? l->grid_ms : now;
+    }
+    rest(l, has_changed ? now : l->control.due_ms);
+}
+
 static void partition_changed(struct listener *l)
 {
-    struct bridge *b = l->bridge;
     bool is_ready = partition_is_ready(l->partition);
+    bool must_verify = atomic_exchange(&l->control.must_verify, false);
+    int64_t now = clock_mono_ms();
     if (l->phase == PHASE_OFF && is_ready) {
         prober_start_listener(l);
-    } else if (l->phase == PHASE_WAITING && !is_ready) {
-        schedule_remove(&b->heap, &l->due);
-        l->phase = PHASE_OFF;
+    } else if ((l->phase == PHASE_WAITING || l->phase == PHASE_STOPPED) && !is_ready) {
+        rest(l, now);
+    } else if (l->phase == PHASE_STOPPED && must_verify) { /* another instance may have started it */
+        l->control.duty = DUTY_VERIFY;
+        rest(l, now);
     }
-    /* PROBING and RUNNING find out at their end */
+    /* the others find out at their end */
+}
+
+static bool has_commands(struct listener *l)
+{
+    (void)pthread_mutex_lock(&l->bridge->mutex);
+    bool has = l->control.waiting.first;
+    (void)pthread_mutex_unlock(&l->bridge->mutex);
+    return has;
+}
+
+/* Commands wait: it takes one when nothing else has it, and whoever has it is called back. */
+static void serve_commands(struct listener *l)
+{
+    bool is_busy = l->phase == PHASE_PROBING || l->phase == PHASE_RUNNING;
+    if (!has_commands(l) || l->phase == PHASE_COMMAND || (is_busy && control_answer_busy(l)))
+        return;
+    if (l->phase == PHASE_PROBING) {
+        probe_call_off(l->probe);
+    } else if (l->phase == PHASE_RUNNING) {
+        atomic_store(&l->control.is_called, true);
+        fetch_cancel(l);
+    } else {
+        int64_t due_ms = l->phase == PHASE_WAITING ? l->due.due_ms : clock_mono_ms();
+        rest(l, due_ms);
+    }
 }
 
 static void read_mailbox(struct bridge *b)
@@ -474,9 +568,12 @@ static void read_mailbox(struct bridge *b)
         bool has_ended = l->has_ended;
         l->has_ended = l->is_posted = false;
         (void)pthread_mutex_unlock(&b->mutex);
-        if (has_ended)
+        if (has_ended && l->phase == PHASE_COMMAND)
+            command_ended(l);
+        else if (has_ended)
             run_ended(l);
         partition_changed(l);
+        serve_commands(l);
         (void)pthread_mutex_lock(&b->mutex);
     }
     (void)pthread_mutex_unlock(&b->mutex);

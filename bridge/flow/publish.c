@@ -363,6 +363,8 @@ static void write_end(const struct publish_run *r, const struct publish_part *pa
         changes_mark_write(part->mark, value);
         add_write(c, "changes", name, value);
     }
+    if (r->has_trigger)
+        add_write(c, "trigger", name, NULL);
     if (!r->is_durable)
         return;
     add_write(c, "run", name, NULL);

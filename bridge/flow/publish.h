@@ -28,6 +28,7 @@ struct publish_run {
     struct run_progress progress; /* what is durable */
     bool file_won;                /* the file's query_params replace what would follow */
     bool is_durable;              /* its ctx is in the state partition: some chunk of it has been committed */
+    bool has_trigger;             /* somebody asked for it: trigger/NAME goes with its end */
     bool is_mute;                 /* its run message is refused: only the state ends it */
     uint64_t epoch;
 };

@@ -155,7 +155,7 @@ static bool is_idle(struct listener *l)
     (void)pthread_mutex_lock(&l->bridge->mutex);
     bool is_posted = l->is_posted;
     (void)pthread_mutex_unlock(&l->bridge->mutex);
-    return !is_posted && (l->phase == PHASE_WAITING || l->phase == PHASE_OFF);
+    return !is_posted && (l->phase == PHASE_WAITING || l->phase == PHASE_STOPPED || l->phase == PHASE_OFF);
 }
 
 static void apply(struct listener *l)

@@ -37,10 +37,18 @@ enum step {
     STEP_FAILED
 };
 
+/* A stop, or a command to its listener: no further chunk, and nothing to wait for. */
+static bool is_called_back(const struct listener *l)
+{
+    return atomic_load(&l->bridge->is_stopping) || atomic_load(&l->control.is_called);
+}
+
 static void start_fetch(struct run *r, const char *cursor)
 {
     r->asked_ms = clock_mono_ms();
     r->fetch = fetch_start(r->p.listener, r->query, cursor, r->limit);
+    if (is_called_back(r->p.listener)) /* who did so may have looked for the request before it was there */
+        fetch_cancel(r->p.listener);
 }
 
 /* The page behind `cursor`, which may be on its way already. One that is over max_page_bytes is asked for
@@ -53,7 +61,8 @@ static enum step fetch(struct run *r, const char *cursor, struct scan_page **ret
         if (!fetch_has_come(r->fetch))
             return STEP_WAIT;
         struct scan_page *page = fetch_take(TAKE_PTR(r->fetch), e);
-        health_argilla(r->p.listener->bridge, page ? NULL : e, r->asked_ms);
+        if (page || !is_called_back(r->p.listener)) /* else it was cancelled: says nothing of the server */
+            health_argilla(r->p.listener->bridge, page ? NULL : e, r->asked_ms);
         if (page) {
             *ret = page;
             return STEP_ON;
@@ -121,7 +130,7 @@ static void read_ctx(struct run *r)
 static int begin(struct listener *l, struct run **ret, struct err *e)
 {
     cleanup_buf struct buf state = buf_make(STATE_VALUE_MAX), progress = buf_make(STATE_VALUE_MAX),
-                           ctx = buf_make(STATE_VALUE_MAX);
+                           ctx = buf_make(STATE_VALUE_MAX), trigger = buf_make(STATE_VALUE_MAX);
     struct fired *fired = l->fired;
     struct run *r = xcalloc(1, sizeof *r);
     int rc = -1;
@@ -129,8 +138,9 @@ static int begin(struct listener *l, struct run **ret, struct err *e)
     r->limit = l->config->page_size;
     *ret = NULL;
     if (!get_state(l, "listener", &state, &r->p.epoch) || !get_state(l, "run", &progress, &r->p.epoch) ||
-        !get_state(l, "ctx", &ctx, &r->p.epoch))
+        !get_state(l, "ctx", &ctx, &r->p.epoch) || !get_state(l, "trigger", &trigger, &r->p.epoch))
         goto nothing;
+    r->p.has_trigger = trigger.len > 0;
     if (listener_state_read(buf_slice(&state), l->config, &r->p.state, &r->p.file_won, e))
         goto fail;
     if (progress.len) {
@@ -341,7 +351,7 @@ static enum step steps(struct run *r, struct err *e)
         enum step step = r->is_removing ? one_removal(r, e) : has_scan ? one_page(r, e) : finish(r, e);
         if (step == STEP_FAILED)
             step = give_up(r, e);
-        if (step != STEP_ON || jobs_wait(b) || atomic_load(&b->is_stopping) ||
+        if (step != STEP_ON || jobs_wait(b) || is_called_back(r->p.listener) ||
             atomic_load(&r->p.listener->must_yield))
             return step;
     }
@@ -353,7 +363,7 @@ bool run_go_on(struct listener *l)
     enum step step = STEP_STALE;
     if (!r && begin(l, &r, &l->err))
         step = STEP_FAILED;
-    while (r && !atomic_load(&l->bridge->is_stopping) && (step = steps(r, &l->err)) == STEP_WAIT) {
+    while (r && !is_called_back(l) && (step = steps(r, &l->err)) == STEP_WAIT) {
         l->run = r;
         atomic_store(&l->parked_ms, clock_mono_ms());
         if (fetch_park(r->fetch))
@@ -361,8 +371,10 @@ bool run_go_on(struct listener *l)
         atomic_store(&l->parked_ms, 0);
         l->run = NULL;
     }
+    if (step == STEP_FAILED && l->err.class == ERR_RETRY && atomic_load(&l->control.is_called))
+        step = STEP_STALE; /* its fetch was cancelled: the state says where it goes on */
     /* a reload that is about to change it: the run goes on from its state then, as after a restart */
-    if (step == STEP_ON && !atomic_load(&l->bridge->is_stopping) && !atomic_load(&l->must_yield)) {
+    if (step == STEP_ON && !is_called_back(l) && !atomic_load(&l->must_yield)) {
         l->run = r;
         l->end = RUN_YIELD;
         return true;

@@ -1,6 +1,6 @@
 /* The workers: threads with small stacks that run jobs in order. Opening and closing partitions goes before
- * runs: nothing else can be done about a partition until then. */
-#include "bridge.h"
+ * runs: nothing else can be done about a partition until then. So do commands: somebody waits. */
+#include "commands.h"
 
 void jobs_push(struct bridge *b, struct job *job)
 {
@@ -65,6 +65,13 @@ void *worker_main(void *arg)
             l = job->listener;
             if (run_go_on(l))
                 prober_post(l, true);
+            break;
+        case JOB_COMMAND:
+            command_go_on(job->listener);
+            prober_post(job->listener, true);
+            break;
+        case JOB_COMMANDS:
+            commands_go_on(job->owned);
             break;
         }
     }

@@ -221,6 +221,7 @@ static enum err_class class_of(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
     case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
     case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE: /* the broker doesn't know the request */
         return ERR_CONFIG;
     case RD_KAFKA_RESP_ERR__FATAL:
     case RD_KAFKA_RESP_ERR__FENCED:

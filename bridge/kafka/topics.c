@@ -120,6 +120,10 @@ static rd_kafka_NewTopic_t *new_topic(const struct topic_spec *spec, struct err 
         return NULL;
     }
     (void)rd_kafka_NewTopic_set_config(t, "cleanup.policy", spec->cleanup_policy);
+    if (spec->retention_ms) {
+        (void)snprintf(text, sizeof text, "%lld", (long long)spec->retention_ms);
+        (void)rd_kafka_NewTopic_set_config(t, "retention.ms", text);
+    }
     if (spec->is_state) {
         (void)rd_kafka_NewTopic_set_config(t, "segment.bytes", "33554432");
         (void)rd_kafka_NewTopic_set_config(t, "segment.ms", "3600000");

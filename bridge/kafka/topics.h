@@ -14,6 +14,7 @@ struct topic_spec {
     const char *name;
     int partitions, replication_factor; /* -1: the broker's default */
     const char *cleanup_policy;
+    int64_t retention_ms; /* 0: the broker's default */
     bool is_state; /* small segments, so that what is superseded can be cleaned and a restore stays short */
 };
 struct topic_info {

@@ -116,6 +116,7 @@ static void a_minimal_file_gets_every_default(void **state)
     assert_string_equal(b->group_id, "argilla-bridge");
     assert_null(b->instance_id);
     assert_string_equal(b->state_topic, "argilla-bridge.state");
+    assert_string_equal(b->commands_topic, "argilla-bridge.commands");
     assert_int_equal(b->state_partitions, 8);
     assert_int_equal(b->workers, 16);
     assert_true(b->create_topics);
@@ -193,6 +194,7 @@ static void every_option_reaches_its_field(void **state)
     assert_string_equal(b->group_id, "bridge.1");
     assert_string_equal(b->instance_id, "host-1");
     assert_string_equal(b->state_topic, "bridge.1.listeners");
+    assert_string_equal(b->commands_topic, "bridge.1.orders");
     assert_int_equal(b->state_partitions, 4);
     assert_int_equal(b->workers, 4);
     assert_false(b->create_topics);

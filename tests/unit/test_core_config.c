@@ -44,6 +44,7 @@ static struct config *full_config(void)
                             &c->bridge.group_id,
                             &c->bridge.instance_id,
                             &c->bridge.state_topic,
+                            &c->bridge.commands_topic,
                             &c->bridge.topic_cleanup_policy};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         *texts[i] = xstrdup("text");
