@@ -33,6 +33,7 @@ struct listener *listener_new(struct bridge *b, const struct listener_config *c,
     l->config = c;
     config_ref_take(&l->config_ref, ref);
     l->partition = o->partition;
+    l->status.n.total = -1;
     (void)pthread_mutex_lock(&b->mutex);
     o->n_listeners++;
     (void)pthread_mutex_unlock(&b->mutex);
@@ -52,6 +53,7 @@ void listener_free(struct listener *l)
     config_ref_drop(&l->config_ref);
     config_ref_drop(&l->change.config);
     free(l->told);
+    listener_status_release(&l->status);
     free(l);
 }
 
@@ -91,6 +93,7 @@ int bridge_new(const struct config *config, struct log *log, const struct bridge
     (void)pthread_cond_init(&b->reload_taken, NULL);
     (void)pthread_rwlock_init(&b->listeners_lock, NULL);
     (void)pthread_cond_init(&b->command_done, NULL);
+    status_init(&b->status, config->bridge.instance_id);
     b->jobs_tail = &b->jobs;
     b->n_owned = config->bridge.state_partitions;
     b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
@@ -273,6 +276,7 @@ void bridge_free(struct bridge *b)
     argilla_free(b->argilla);
     kafka_admin_free(b->admin);
     expr_cache_free(b->exprs);
+    status_release(&b->status);
     free(b->owned);
     free(b->listeners);
     free(b->workers);

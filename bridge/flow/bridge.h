@@ -19,6 +19,7 @@
 #include "log.h"
 #include "partition.h"
 #include "schedule.h"
+#include "status.h"
 #include "topics.h"
 
 struct bridge;
@@ -146,7 +147,7 @@ struct listener {
     /* the prober's */
     struct schedule_item due;
     int64_t grid_ms; /* the true period's next tick */
-    enum phase phase;
+    _Atomic enum phase phase; /* the prober's; others look */
     struct listener_control control;
     struct dataset_ref dataset; /* workspace NULL: to be found */
     struct probe *probe;
@@ -172,6 +173,8 @@ struct listener {
 
     struct listener *next_posted; /* in the mailbox, under bridge->mutex */
     bool is_posted, has_ended;
+
+    struct listener_status status; /* under bridge->status.mutex */
 };
 
 /* The commands of one partition, as they come from their topic: one after the other (commands.c). Under
@@ -248,6 +251,7 @@ struct bridge {
     atomic_int commands_topic; /* enum commands_topic */
     atomic_ullong n_commands;
     struct membership *membership; /* its thread's own */
+    struct status status;
     struct schedule_heap heap;     /* the prober's */
     size_t n_started;
 };

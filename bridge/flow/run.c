@@ -145,6 +145,7 @@ static int begin(struct listener *l, struct run **ret, struct err *e)
         goto nothing;
     }
     read_ctx(r);
+    status_run_begins(l, &r->p.progress, r->total);
     *ret = r;
     return 0;
 nothing:
@@ -169,6 +170,7 @@ static enum step commit(struct run *r, const struct scan_page *page, bool is_las
         r->p.progress = c.after;
         c.after = (struct run_progress){0};
         r->p.is_durable = true;
+        status_committed(r->p.listener, &r->p.progress, c.chunk.size_bytes);
     }
     publish_chunk_release(&c);
     return outcome == CHUNK_COMMITTED ? (is_last ? STEP_DONE : STEP_ON)
@@ -224,6 +226,7 @@ static enum step give_up(struct run *r, struct err *e)
     }
     if (step != STEP_DONE)
         return step;
+    status_run_ended(r->p.listener, OUTCOME_FAILED);
     *e = why;
     return STEP_FAILED;
 }
@@ -231,6 +234,7 @@ static enum step give_up(struct run *r, struct err *e)
 static void tell_done(const struct run *r)
 {
     const struct run_progress *p = &r->p.progress;
+    status_run_ended(r->p.listener, OUTCOME_COMPLETED);
     log_info(r->p.listener->bridge->log, "run", KV("listener", r->p.listener->config->name),
              KVI("run", p->run), KVI("total", r->total), KVI("n_records", p->n_published),
              KVI("n_batches", p->n_batches), KVI("n_oversize", p->n_oversize),
@@ -257,6 +261,7 @@ bool run_go_on(struct listener *l)
 {
     struct run *r = TAKE_PTR(l->run);
     enum step step = STEP_STALE;
+    status_taken(l);
     if (!r && begin(l, &r, &l->err))
         step = STEP_FAILED;
     while (r && !is_called_back(l) && (step = steps(r, &l->err)) == STEP_WAIT) {
