@@ -157,7 +157,7 @@ static enum MHD_Result send_result(struct exchange *x, const struct admin_target
     return send_text(x, answers[result].status, "application/json", &body, NULL, NULL);
 }
 
-/* Who did what to which listener: one line, whatever came of it. */
+/* What took effect here is logged where it did (flow); from where it was asked is for whoever debugs. */
 static void tell_command(struct exchange *x, const struct admin_target *t, enum command_result result,
                          const struct err *why)
 {
@@ -180,8 +180,9 @@ static void tell_command(struct exchange *x, const struct admin_target *t, enum 
                  KV("listener", t->listener), KV("from", from), KV("result", words[result]),
                  KV("error", why->msg));
     else
-        log_info(x->admin->log, "admin command", KV("command", admin_command_word(t->command)),
-                 KV("listener", t->listener), KV("from", from), KV("result", words[result]));
+        log_at(x->admin->log, result == COMMAND_SENT ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "admin command",
+               KV("command", admin_command_word(t->command)), KV("listener", t->listener), KV("from", from),
+               KV("result", words[result]));
 }
 
 static enum MHD_Result command(struct exchange *x, const struct admin_target *t)

@@ -52,7 +52,7 @@ static void look_at(struct listener *l, void *arg)
     const char *what;
     int64_t since = waits_since(l, &n, &what), most = (int64_t)(l->config->interval_s * 3000);
     most = most > OVERDUE_MS ? most : OVERDUE_MS;
-    if (!since || o->now - since <= most || n.error.class != ERR_NONE || !partition_is_ready(l->partition))
+    if (!since || o->now - since <= most || n.error.class != ERR_NONE)
         return;
     if (o->n++ < NAMED_MAX) {
         cleanup_free char *text = xasprintf("listener %s has been waiting for %s for %lld s", l->config->name,

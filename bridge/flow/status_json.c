@@ -159,7 +159,7 @@ static void write_listener(struct listener *l, void *arg)
     buf_addstr(b, w->n++ ? ",\n{" : "{");
     add_config(b, l->config);
     add_str(b, "state", word);
-    buf_addch(b, ',');
+    buf_addf(b, ",\"stopped\":%s,", n.is_stopped ? "true" : "false");
     add_time(b, "last_poll", n.last_poll_ms);
     buf_addch(b, ',');
     add_time(b, "next_poll", n.next_poll_ms);

@@ -74,22 +74,23 @@
     p.where = part(title, "span", "sub");
     p.query = part(title, "span", "sub code clip");
     p.badge = part(cell(row, ""), "span", "badge");
-    const poll = cell(row, "Poll");
+    const poll = cell(row, "Last poll");
     p.last = part(poll, "span");
     p.next = part(poll, "span", "sub");
     p.total = part(cell(row, "Matches", "number"), "span", "big");
-    const condition = cell(row, "Condition");
+    const condition = cell(row, "Condition", "condition");
     p.value = part(condition, "span", "big");
     p.condition = part(condition, "span", "sub code clip");
     const published = cell(row, "Published", "number");
     p.published = part(published, "span", "big");
-    p.run = part(published, "span", "sub");
+    p.run = part(published, "span", "sub run");
     p.bar = part(published, "progress");
     p.bar.setAttribute("aria-label", `Progress of the run of ${name}`);
     const commands = cell(row, "", "commands");
-    p.toggle = button(commands, "Stop", name, (b) => command(b, name, rows.get(name).listener.state === "stopped" ? "start" : "stop"));
+    p.toggle = button(commands, "Stop", name, (b) => command(b, name, rows.get(name).listener.stopped ? "start" : "stop"));
     p.trigger = button(commands, "Trigger", name, (b) => command(b, name, "trigger"));
     p.reset = button(commands, "Reset", name, (b) => confirmReset(b, name));
+    p.reset.className = "quiet";
     p.error = cell(row, "", "error");
     p.errorText = part(p.error, "span");
     p.errorWhen = part(p.error, "span", "sub");
@@ -114,7 +115,7 @@
     if (!l.error) return;
     text(p.errorText, l.error.text);
     const paused = l.error.class === "auth" ? "Argilla or Kafka refuses its rights. " : "";
-    text(p.errorWhen, `${paused}Since ${duration(now() - Date.parse(l.error.since))}; tried again ${l.error.next_try ? until(l.error.next_try) : "now"}.`);
+    text(p.errorWhen, `${paused}Since ${duration(now() - Date.parse(l.error.since))}; next try ${l.error.next_try ? until(l.error.next_try) : "now"}.`);
   }
 
   function showRow(entry, l) {
@@ -128,7 +129,7 @@
     attribute(p.badge, "class", `badge ${STATES.includes(l.state) ? l.state : ""}`);
     text(p.last, l.state === "elsewhere" ? "–" : ago(l.last_poll));
     attribute(p.last, "title", l.last_poll ?? "");
-    text(p.next, l.state === "elsewhere" ? "on another instance" : l.state !== "stopped" && l.next_poll ? `next ${until(l.next_poll)}` : every(l.interval_s));
+    text(p.next, l.state === "elsewhere" ? "on another instance" : l.next_poll ? `next ${until(l.next_poll)}` : every(l.interval_s));
     attribute(p.next, "title", `${every(l.interval_s)}${l.next_poll ? `, next ${l.next_poll}` : ""}`);
     text(p.total, count(l.total));
     text(p.value, l.condition === null ? "always" : l.condition_value === null ? "–" : String(l.condition_value));
@@ -138,7 +139,7 @@
     attribute(p.published, "title", `since the start of this process: ${count(l.counters.matched)} matched, ${count(l.counters.unchanged)} unchanged, ${count(l.counters.oversize)} too large, ${count(l.counters.polls)} polls`);
     showRun(p, l);
     showError(p, l);
-    const label = l.state === "stopped" ? "Start" : "Stop";
+    const label = l.stopped ? "Start" : "Stop";
     text(p.toggle, label);
     attribute(p.toggle, "aria-label", `${label} ${l.name}`);
   }
@@ -189,7 +190,7 @@
       ["Instance", doc.instance, ""], ["Group", doc.group_id, ""],
       ["Argilla", doc.argilla.up ? "up" : "down", doc.argilla.up ? "well" : "bad"],
       ["Kafka", doc.kafka.up ? "up" : "down", doc.kafka.up ? "well" : "bad"],
-      ["Partitions", `${doc.partitions.open} open, ${doc.partitions.owned} of ${doc.partitions.of} ours`, ""],
+      ["Partitions", `${doc.partitions.owned} of ${doc.partitions.of}, ${doc.partitions.open} in use`, ""],
     ];
     facts.forEach(([name, value, className], i) => {
       let div = $("facts").children[i];
