@@ -5,6 +5,8 @@
 
 #include "clock.h"
 
+enum { RUSH_NS = 5000000 };
+
 void admin_clients_init(struct admin_clients *c)
 {
     *c = (struct admin_clients){0};
@@ -27,12 +29,23 @@ struct admin_client *admin_clients_oldest(struct admin_clients *c)
     return oldest;
 }
 
-static int count(const struct admin_clients *c)
+static int count(const struct admin_clients *c, bool with_those_that_go)
 {
     int n = 0;
     for (int i = 0; i < ADMIN_CLIENTS_HARD_MAX; i++)
-        n += c->all[i].is_here && !c->all[i].must_go;
+        n += c->all[i].is_here && (with_those_that_go || !c->all[i].must_go);
     return n;
+}
+
+/* On the thread that accepts. Over its limit libmicrohttpd resets whoever comes, and it frees those that have
+ * gone between two that come: so in a rush, threads that are on their way out get a moment to end. */
+static void slow_down(struct admin_clients *c)
+{
+    (void)pthread_mutex_lock(&c->mutex);
+    bool is_rush = count(c, true) > ADMIN_CLIENTS_MAX + (ADMIN_CLIENTS_HARD_MAX - ADMIN_CLIENTS_MAX) / 4;
+    (void)pthread_mutex_unlock(&c->mutex);
+    if (is_rush)
+        (void)nanosleep(&(struct timespec){.tv_nsec = RUSH_NS}, NULL);
 }
 
 /* The socket is still open as long as its client is in the list: libmicrohttpd closes it after it has said so
@@ -42,7 +55,7 @@ void admin_clients_enter(struct admin_clients *c, struct MHD_Connection *connect
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     (void)pthread_mutex_lock(&c->mutex);
-    struct admin_client *oldest = count(c) >= ADMIN_CLIENTS_MAX ? admin_clients_oldest(c) : NULL;
+    struct admin_client *oldest = count(c, false) >= ADMIN_CLIENTS_MAX ? admin_clients_oldest(c) : NULL;
     if (oldest) {
         oldest->must_go = true;
         (void)shutdown(oldest->fd, SHUT_RDWR); /* its thread sees the end */
@@ -55,6 +68,7 @@ void admin_clients_enter(struct admin_clients *c, struct MHD_Connection *connect
         *context = at;
     }
     (void)pthread_mutex_unlock(&c->mutex);
+    slow_down(c);
 }
 
 void admin_clients_leave(struct admin_clients *c, void **context)

@@ -11,7 +11,7 @@ struct MHD_Connection;
 
 enum {
     ADMIN_CLIENTS_MAX = 32,
-    ADMIN_CLIENTS_HARD_MAX = 48 /* with those that were told to go and have not gone yet */
+    ADMIN_CLIENTS_HARD_MAX = 64 /* with those that were told to go and have not gone yet */
 };
 
 struct admin_client {

@@ -66,8 +66,8 @@ static char *distance(struct slice from, struct slice at, const char *before, co
     if (s < 90)
         return xasprintf("%s%" PRId64 " s%s", before, s, after);
     if (s < 90 * 60)
-        return xasprintf("%s%" PRId64 " min%s", before, s / 60, after);
-    return xasprintf("%s%" PRId64 " h%s", before, s / 3600, after);
+        return xasprintf("%s%" PRId64 " min%s", before, (s + 30) / 60, after);
+    return xasprintf("%s%" PRId64 " h%s", before, (s + 1800) / 3600, after);
 }
 
 /* Letters, not bytes. */
