@@ -146,7 +146,7 @@ struct listener {
 
     /* the prober's */
     struct schedule_item due;
-    int64_t grid_ms; /* the true period's next tick */
+    int64_t grid_ms;          /* the true period's next tick */
     _Atomic enum phase phase; /* the prober's; others look */
     struct listener_control control;
     struct dataset_ref dataset; /* workspace NULL: to be found */
@@ -252,7 +252,7 @@ struct bridge {
     atomic_ullong n_commands;
     struct membership *membership; /* its thread's own */
     struct status status;
-    struct schedule_heap heap;     /* the prober's */
+    struct schedule_heap heap; /* the prober's */
     size_t n_started;
 };
 
