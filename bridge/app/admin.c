@@ -336,7 +336,7 @@ static int listen_on(const struct admin_config *c, struct err *e)
 static void tell_address(struct admin *a)
 {
     const struct admin_config *c = &a->config->admin;
-    union address address;
+    union address address = {0};
     socklen_t len = sizeof address;
     if (getsockname(a->fd, &address.any, &len))
         return;

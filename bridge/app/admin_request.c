@@ -76,8 +76,10 @@ bool admin_takes_method(enum admin_route route, const char *method)
 
 static bool is_port(const char *s)
 {
-    size_t n = strspn(s, "0123456789");
-    return !*s || (*s == ':' && (n = strspn(s + 1, "0123456789")) >= 1 && n <= 5 && !s[n + 1]);
+    if (!*s)
+        return true;
+    size_t n = *s == ':' ? strspn(s + 1, "0123456789") : 0;
+    return n >= 1 && n <= 5 && !s[n + 1];
 }
 
 bool admin_host_is_ours(const char *host)

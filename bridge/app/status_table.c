@@ -65,7 +65,7 @@ static char *distance(struct slice from, struct slice at, const char *before, co
     int64_t s = ((b > a ? b - a : a - b) + 500) / 1000;
     if (s < 90)
         return xasprintf("%s%" PRId64 " s%s", before, s, after);
-    if (s < 90 * 60)
+    if (s < 5400)
         return xasprintf("%s%" PRId64 " min%s", before, (s + 30) / 60, after);
     return xasprintf("%s%" PRId64 " h%s", before, (s + 1800) / 3600, after);
 }

@@ -192,28 +192,28 @@ static void add_reload(struct buf *b, struct bridge *bridge)
     add_str(b, "reload_error", error);
 }
 
-void status_write_listeners(struct bridge *bridge, struct buf *b)
+void status_write_listeners(struct bridge *b, struct buf *ret)
 {
-    struct writer w = {.ret = b};
-    struct status_partitions p = status_partitions_of(bridge);
-    buf_addch(b, '{');
-    add_str(b, "instance", bridge->status.instance);
-    buf_addch(b, ',');
-    add_str(b, "version", AB_VERSION);
-    buf_addch(b, ',');
-    add_str(b, "group_id", bridge->config->bridge.group_id);
-    buf_addch(b, ',');
-    add_time(b, "now", clock_wall_ms());
-    buf_addstr(b, ",\"config\":{");
-    add_str(b, "path", bridge->config->path);
-    buf_addch(b, ',');
-    add_reload(b, bridge);
-    buf_addstr(b, "},\"argilla\":{");
-    add_url(b, "url", bridge->config->argilla.url);
-    buf_addf(b, ",\"up\":%s},\"kafka\":{\"up\":%s},\"partitions\":{\"owned\":%d,\"open\":%d,\"of\":%d},\n",
-             atomic_load(&bridge->argilla_is_down) ? "false" : "true",
-             atomic_load(&bridge->kafka_is_down) ? "false" : "true", p.owned, p.open, p.of);
-    buf_addstr(b, "\"listeners\":[\n");
-    status_each_listener(bridge, write_listener, &w);
-    buf_addstr(b, "]}\n");
+    struct writer w = {.ret = ret};
+    struct status_partitions p = status_partitions_of(b);
+    buf_addch(ret, '{');
+    add_str(ret, "instance", b->status.instance);
+    buf_addch(ret, ',');
+    add_str(ret, "version", AB_VERSION);
+    buf_addch(ret, ',');
+    add_str(ret, "group_id", b->config->bridge.group_id);
+    buf_addch(ret, ',');
+    add_time(ret, "now", clock_wall_ms());
+    buf_addstr(ret, ",\"config\":{");
+    add_str(ret, "path", b->config->path);
+    buf_addch(ret, ',');
+    add_reload(ret, b);
+    buf_addstr(ret, "},\"argilla\":{");
+    add_url(ret, "url", b->config->argilla.url);
+    buf_addf(ret, ",\"up\":%s},\"kafka\":{\"up\":%s},\"partitions\":{\"owned\":%d,\"open\":%d,\"of\":%d},\n",
+             atomic_load(&b->argilla_is_down) ? "false" : "true",
+             atomic_load(&b->kafka_is_down) ? "false" : "true", p.owned, p.open, p.of);
+    buf_addstr(ret, "\"listeners\":[\n");
+    status_each_listener(b, write_listener, &w);
+    buf_addstr(ret, "]}\n");
 }

@@ -74,7 +74,7 @@ static void listener_sample(struct buf *b, const char *name, const struct sample
 {
     buf_addf(b, "%s{", name);
     add_label(b, "listener", s->name);
-    if (label) {
+    if (label && label_value) {
         buf_addch(b, ',');
         add_label(b, label, label_value);
     }
