@@ -16,7 +16,7 @@
 struct fixture {
     struct config config;
     struct listener_config listeners[2];
-    struct listener l[2];
+    struct listener l[2], *all[2];
     struct owned owned[1];
     struct bridge b;
     struct buf out;
@@ -46,14 +46,16 @@ static int setup(void **state)
     f->config.bridge.state_partitions = 1;
     f->owned[0] = (struct owned){.bridge = &f->b, .partition = partition_new(&f->config, 0, NULL)};
     f->b = (struct bridge){
-        .config = &f->config, .listeners = f->l, .n_listeners = 2, .owned = f->owned, .n_owned = 1};
+        .config = &f->config, .listeners = f->all, .n_listeners = 2, .owned = f->owned, .n_owned = 1};
     (void)pthread_mutex_init(&f->b.mutex, NULL);
+    (void)pthread_rwlock_init(&f->b.listeners_lock, NULL);
     status_init(&f->b.status, "me");
     assert_int_equal(http_engine_new(&f->config.argilla, &f->b.http, &e), 0);
     for (int i = 0; i < 2; i++) {
         f->l[i] = (struct listener){
             .bridge = &f->b, .config = &f->listeners[i], .partition = f->owned[0].partition};
         f->l[i].status.n.total = -1;
+        f->all[i] = &f->l[i];
     }
     f->out = buf_make(1 << 20);
     *state = f;
@@ -69,6 +71,7 @@ static int teardown(void **state)
     partition_free(f->owned[0].partition);
     status_release(&f->b.status);
     (void)pthread_mutex_destroy(&f->b.mutex);
+    (void)pthread_rwlock_destroy(&f->b.listeners_lock);
     buf_release(&f->out);
     free(f);
     return 0;
@@ -185,16 +188,17 @@ static void readiness_says_what_is_missing_and_a_failed_reload_is_a_note(void **
     buf_clear(&f->out);
     atomic_store(&f->b.status.is_settled, true);
     assert_true(status_is_ready(&f->b, &f->out));
-    f->owned[0].is_wanted = true;
+    f->owned[0].is_kept = true;
+    f->owned[0].n_listeners = 2;
     atomic_store(&f->b.kafka_is_down, true);
     assert_false(status_is_ready(&f->b, &f->out));
     assert_string_equal(buf_str(&f->out), "\"kafka does not answer\",\"1 of 1 partitions are not open yet\"");
     buf_clear(&f->out);
-    status_reloaded(&f->b, "a.cfg:1: \"x\"");
+    f->b.reload_error = xstrdup("a.cfg:1: \"x\"");
     status_notes(&f->b, &f->out);
     assert_string_equal(buf_str(&f->out), "\"config reload failed: a.cfg:1: \\\"x\\\"\"");
     buf_clear(&f->out);
-    status_reloaded(&f->b, NULL);
+    free(TAKE_PTR(f->b.reload_error));
     status_notes(&f->b, &f->out);
     assert_int_equal(f->out.len, 0);
 }
