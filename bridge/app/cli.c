@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "cli_admin.h"
 #include "client.h"
 #include "config_file.h"
 #include "explain.h"
@@ -17,6 +18,8 @@ static const char usage[] =
     "  check              read the configuration and tell every mistake\n"
     "  explain LISTENER   show what a poll would find and send now; writes nothing\n"
     "  once LISTENER      one poll now, and its run if the condition holds [--force: in any case]\n"
+    "  status [LISTENER]  what a running service says of its listeners [--json: as JSON]\n"
+    "  trigger LISTENER   has a running service poll it now [--force: run it in any case]\n"
     "  stop LISTENER      no more polls until it is started, across restarts; a run is suspended\n"
     "  start LISTENER     polls again; a suspended run goes on where it was\n"
     "  reset LISTENER     start the listener over: query_params as in the file\n"
@@ -26,12 +29,13 @@ static const char usage[] =
     "  -h, --help         this text\n"
     "  -V, --version      the version\n"
     "\n"
-    "Exit status: 0 done; 1 failed; 2 usage; 3 configuration; 4 a service owns the listener; 5 the service\n"
+    "Exit status: 0 done; 1 failed; 2 usage; 3 configuration; 4 refused by the service that runs; 5 the "
+    "service\n"
     "could not go on. More in argilla-bridge(1).\n";
 
 struct cli {
     const char *command, *listener, *config_path;
-    bool force;
+    bool force, as_json;
     struct config *config;
     struct log log;
 };
@@ -105,18 +109,24 @@ static int do_once(struct cli *c)
 {
     if (!find_listener(c))
         return EXIT_USAGE;
-    int rc = refuse_if_service_runs(c);
+    int rc = cli_ask_service(c->config, COMMAND_TRIGGER, c->listener, c->force);
+    if (rc >= 0)
+        return rc;
+    rc = refuse_if_service_runs(c);
     return rc ? rc : service_once(c->config, &c->log, c->listener, c->force);
 }
 
 /* A command to a listener: done by the service that runs, or here when none does. */
-static int by_service_or_offline(struct cli *c,
+static int by_service_or_offline(struct cli *c, enum command_kind kind,
                                  int (*offline)(struct cli *c, const struct listener_config *l))
 {
     const struct listener_config *l = find_listener(c);
     if (!l)
         return EXIT_USAGE;
-    int rc = refuse_if_service_runs(c);
+    int rc = cli_ask_service(c->config, kind, c->listener, false);
+    if (rc >= 0)
+        return rc;
+    rc = refuse_if_service_runs(c);
     return rc ? rc : offline(c, l);
 }
 
@@ -151,17 +161,35 @@ static int start_offline(struct cli *c, const struct listener_config *l)
 
 static int do_reset(struct cli *c)
 {
-    return by_service_or_offline(c, reset_offline);
+    return by_service_or_offline(c, COMMAND_RESET, reset_offline);
 }
 
 static int do_stop(struct cli *c)
 {
-    return by_service_or_offline(c, stop_offline);
+    return by_service_or_offline(c, COMMAND_STOP, stop_offline);
 }
 
 static int do_start(struct cli *c)
 {
-    return by_service_or_offline(c, start_offline);
+    return by_service_or_offline(c, COMMAND_START, start_offline);
+}
+
+static int do_trigger(struct cli *c)
+{
+    if (!find_listener(c))
+        return EXIT_USAGE;
+    int rc = cli_ask_service(c->config, COMMAND_TRIGGER, c->listener, c->force);
+    if (rc >= 0)
+        return rc;
+    fprintf(stderr, "argilla-bridge: trigger %s: no service answers%s%s; `once` polls without one\n",
+            c->listener, c->config->admin.listen ? " at " : "",
+            c->config->admin.listen ? c->config->admin.listen : "");
+    return EXIT_FAILED;
+}
+
+static int do_status(struct cli *c)
+{
+    return cli_status(c->config, c->listener, c->as_json);
 }
 
 static int do_forget(struct cli *c)
@@ -176,15 +204,23 @@ static int do_forget(struct cli *c)
     return EXIT_OK;
 }
 
+enum takes { TAKES_NONE, TAKES_LISTENER, MAY_TAKE_LISTENER };
 struct command {
     const char *name;
-    bool has_listener;
+    enum takes takes;
     int (*run)(struct cli *);
 };
 static const struct command commands[] = {
-    {"run", false, do_run},    {"check", false, do_check},  {"explain", true, do_explain},
-    {"once", true, do_once},   {"stop", true, do_stop},     {"start", true, do_start},
-    {"reset", true, do_reset}, {"forget", true, do_forget},
+    {"run", TAKES_NONE, do_run},
+    {"check", TAKES_NONE, do_check},
+    {"explain", TAKES_LISTENER, do_explain},
+    {"once", TAKES_LISTENER, do_once},
+    {"status", MAY_TAKE_LISTENER, do_status},
+    {"stop", TAKES_LISTENER, do_stop},
+    {"start", TAKES_LISTENER, do_start},
+    {"trigger", TAKES_LISTENER, do_trigger},
+    {"reset", TAKES_LISTENER, do_reset},
+    {"forget", TAKES_LISTENER, do_forget},
 };
 
 static int usage_error(const char *fmt, const char *what)
@@ -198,11 +234,10 @@ static int usage_error(const char *fmt, const char *what)
 /* -1: go on; else the exit code. */
 static int read_options(struct cli *c, int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"force", no_argument, NULL, 'f'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'V'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"force", no_argument, NULL, 'f'},
+        {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
     for (int o; (o = getopt_long(argc, argv, "c:hV", options, NULL)) != -1;) {
         switch (o) {
         case 'c':
@@ -210,6 +245,9 @@ static int read_options(struct cli *c, int argc, char **argv)
             break;
         case 'f':
             c->force = true;
+            break;
+        case 'j':
+            c->as_json = true;
             break;
         case 'h':
             fputs(usage, stdout);
@@ -265,11 +303,13 @@ int cli_main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(commands[i].name, c.command) != 0)
             continue;
-        if (c.force && commands[i].run != do_once)
-            return usage_error("%s", "--force goes with once");
-        if (commands[i].has_listener && optind >= argc)
+        if (c.force && commands[i].run != do_once && commands[i].run != do_trigger)
+            return usage_error("%s", "--force goes with once and trigger");
+        if (c.as_json && commands[i].run != do_status)
+            return usage_error("%s", "--json goes with status");
+        if (commands[i].takes == TAKES_LISTENER && optind >= argc)
             return usage_error("%s needs the name of a listener", c.command);
-        if (commands[i].has_listener)
+        if (commands[i].takes != TAKES_NONE && optind < argc)
             c.listener = argv[optind++];
         if (optind < argc)
             return usage_error("too many words: %s", argv[optind]);

@@ -1,68 +1,12 @@
 /* The group `argilla`: what the table can't say, above all where the API key comes from. No message repeats
  * the key, nor the name of a variable or file: somebody may have put the key there by mistake. */
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config_read.h"
 #include "config_text.h"
 
-enum { KEY_MAX = 4096 };
 #define DEFAULT_KEY_ENV "ARGILLA_API_KEY"
-
-/* Up to KEY_MAX bytes of an open file; its length, or -1 with errno set. */
-static ssize_t read_all(int fd, char *ret, size_t size)
-{
-    size_t len = 0;
-    ssize_t n = 0;
-    while (len < size && (n = read(fd, ret + len, size - len)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
-static void warn_if_open(struct cfg *c, const config_setting_t *s, int fd)
-{
-    struct stat st;
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !(st.st_mode & S_IROTH))
-        return;
-    cfg_warning(c, s, "api_key_file can be read by every user of this machine");
-    cfg_hint(c, "chmod 0640 or 0600");
-}
-
-/* The key in the file, on the heap; NULL: reported. */
-static char *key_of_file(struct cfg *c, const config_setting_t *s, const char *name)
-{
-    cleanup_free char *path = cfg_source_resolve(&c->source, name);
-    char text[KEY_MAX + 1], *key = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read_all(fd, text, sizeof text);
-    if (len < 0) {
-        cfg_error(c, s, "api_key_file can't be read: %s", strerror(errno));
-    } else if (len > KEY_MAX) {
-        cfg_error(c, s, "api_key_file holds more than %d bytes: that is no API key", KEY_MAX);
-    } else {
-        if (len > 0 && text[len - 1] == '\n')
-            len--;
-        if (len > 0 && text[len - 1] == '\r')
-            len--;
-        if (len > 0 && !memchr(text, '\0', (size_t)len))
-            key = xstrndup(text, (size_t)len);
-        else
-            cfg_error(c, s, len ? "the API key holds a control character" : "api_key_file is empty");
-    }
-    if (key && !text_has_control(key))
-        warn_if_open(c, s, fd);
-    explicit_bzero(text, sizeof text);
-    if (fd >= 0)
-        (void)close(fd);
-    return key;
-}
 
 /* The key in the variable; `s` is NULL for the default's. */
 static char *key_of_env(struct cfg *c, const config_setting_t *s, const config_setting_t *group,
@@ -101,7 +45,7 @@ static char *find_key(struct cfg *c, const config_setting_t *group)
     if (env)
         return key_of_env(c, env, group, text);
     if (file)
-        return key_of_file(c, file, text);
+        return cfg_read_secret(c, file, "the API key");
     cfg_warning(c, literal, "the API key stands in the config file");
     cfg_hint(c, "better: api_key_env or api_key_file");
     return xstrdup(text);
@@ -130,10 +74,8 @@ void cfg_read_argilla(struct cfg *c, const config_setting_t *setting)
     check_ca_file(c, cfg_member(setting, "ca_file"), a);
     a->api_key = find_key(c, setting);
     if (a->api_key && text_has_control(a->api_key)) {
-        const config_setting_t *at = cfg_member_or_group(setting, "api_key_env");
-        if (cfg_member(setting, "api_key_file"))
-            at = cfg_member(setting, "api_key_file");
-        cfg_error(c, cfg_member(setting, "api_key") ? cfg_member(setting, "api_key") : at,
+        const config_setting_t *literal = cfg_member(setting, "api_key");
+        cfg_error(c, literal ? literal : cfg_member_or_group(setting, "api_key_env"),
                   "the API key holds a control character");
         cfg_hint(c, "it must be one line, without anything around it");
     }

@@ -59,6 +59,7 @@ const char *config_fixed_difference(const struct config *a, const struct config 
         const void *a, *b;
     } groups[] = {{GROUP_ARGILLA, &a->argilla, &b->argilla},
                   {GROUP_BRIDGE, &a->bridge, &b->bridge},
+                  {GROUP_ADMIN, &a->admin, &b->admin},
                   {GROUP_LOG, &a->log, &b->log}};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         const struct config_option *o = first_difference(groups[i].group, groups[i].a, groups[i].b);
@@ -68,6 +69,7 @@ const char *config_fixed_difference(const struct config *a, const struct config 
         }
     }
     return !same_text(a->argilla.api_key, b->argilla.api_key)         ? "argilla's API key"
+           : !same_text(a->admin.token, b->admin.token)               ? "the admin interface's token"
            : !same_properties(&a->kafka.common, &b->kafka.common)     ? "kafka"
            : !same_properties(&a->kafka.producer, &b->kafka.producer) ? "kafka.producer"
            : !same_properties(&a->kafka.consumer, &b->kafka.consumer) ? "kafka.consumer"

@@ -64,6 +64,8 @@ static void read_all(struct cfg *c)
     if (groups[GROUP_KAFKA] || !is_wrong[GROUP_KAFKA])
         cfg_read_kafka(c, groups[GROUP_KAFKA]);
     cfg_read_bridge(c, groups[GROUP_BRIDGE]);
+    if (groups[GROUP_ADMIN])
+        cfg_read_admin(c, groups[GROUP_ADMIN]);
     cfg_read_group(c, GROUP_LOG, groups[GROUP_LOG], &c->config->log);
     if (groups[GROUP_LISTENERS] || !is_wrong[GROUP_LISTENERS])
         cfg_read_listeners(c, groups[GROUP_LISTENERS]);

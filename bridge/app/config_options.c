@@ -21,6 +21,7 @@ _Static_assert(DELIVER_MATCHES == 0 && DELIVER_CHANGES == 1 && PUBLISH_RECORDS =
 #define ARGILLA(field)  offsetof(struct argilla_config, field)
 #define BRIDGE(field)   offsetof(struct bridge_config, field)
 #define LISTENER(field) offsetof(struct listener_config, field)
+#define ADMIN(field)    offsetof(struct admin_config, field)
 #define LOGGING(field)  offsetof(struct log_config, field)
 
 /* clang-format off */
@@ -128,6 +129,11 @@ static const struct config_option options[] = {
      .initial_words = "`bridge.topic_cleanup_policy`", .choices = cleanup_choices,
      .text = "`cleanup.policy` of `topic`, if it is made."},
 
+    {GROUP_ADMIN, OPT_STRING, "listen", ADMIN(listen), .initial = "127.0.0.1:8642", .rule = RULE_ADDRESS,
+     .text = "Where status, metrics and the status page are served; without the group `admin` nowhere. Port 0: any that is free."},
+    {GROUP_ADMIN, OPT_STRING, "token_file", OPT_NO_FIELD,
+     .text = "A file that holds the token which start, stop, trigger and reset ask for; without one they are refused."},
+
     {GROUP_LOG, OPT_ENUM, "level", LOGGING(level), .initial = "info", .choices = level_choices,
      .text = "What is logged."},
     {GROUP_LOG, OPT_ENUM, "format", LOGGING(format), .initial = "logfmt", .choices = format_choices,
@@ -135,7 +141,8 @@ static const struct config_option options[] = {
 };
 /* clang-format on */
 
-static const char *const group_names[GROUP_COUNT] = {"argilla", "kafka", "bridge", "listeners", "log"};
+static const char *const group_names[GROUP_COUNT] = {"argilla",   "kafka", "bridge",
+                                                     "listeners", "admin", "log"};
 
 const struct config_option *config_options(size_t *ret_n)
 {

@@ -8,7 +8,15 @@
 #include <stddef.h>
 #include <stdio.h>
 
-enum config_group { GROUP_ARGILLA, GROUP_KAFKA, GROUP_BRIDGE, GROUP_LISTENERS, GROUP_LOG, GROUP_COUNT };
+enum config_group {
+    GROUP_ARGILLA,
+    GROUP_KAFKA,
+    GROUP_BRIDGE,
+    GROUP_LISTENERS,
+    GROUP_ADMIN,
+    GROUP_LOG,
+    GROUP_COUNT
+};
 
 enum config_type {
     OPT_STRING,  /* char * */
@@ -23,7 +31,16 @@ enum config_type {
 };
 
 /* What a string must be, beyond not empty and UTF-8. */
-enum config_rule { RULE_TEXT, RULE_URL, RULE_NAME, RULE_GROUP_ID, RULE_TOPIC, RULE_JQ, RULE_COUNT };
+enum config_rule {
+    RULE_TEXT,
+    RULE_URL,
+    RULE_NAME,
+    RULE_GROUP_ID,
+    RULE_TOPIC,
+    RULE_JQ,
+    RULE_ADDRESS,
+    RULE_COUNT
+};
 
 #define OPT_NO_FIELD ((size_t)-1)
 

@@ -136,6 +136,9 @@ static bool obeys_rule(struct cfg *c, const config_setting_t *s, const struct co
     case RULE_TOPIC:
         problem = text_is_topic(text) ? NULL : "Kafka doesn't take this name for a topic";
         break;
+    case RULE_ADDRESS:
+        problem = text_address_problem(text);
+        break;
     case RULE_JQ:
         cfg_check_jq(c, s, o->name, text);
         return true;

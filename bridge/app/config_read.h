@@ -54,6 +54,13 @@ void cfg_read_argilla(struct cfg *c, const config_setting_t *setting);
 void cfg_read_kafka(struct cfg *c, const config_setting_t *setting);
 void cfg_read_bridge(struct cfg *c, const config_setting_t *setting);
 void cfg_read_listeners(struct cfg *c, const config_setting_t *setting);
+void cfg_read_admin(struct cfg *c, const config_setting_t *setting);
+
+/* The secret in the file that `s` names, on the heap; NULL: reported, in words that hold neither the secret
+ * nor the name (somebody may have put the one in the place of the other). `what` is it in messages: "the API
+ * key". A line break at its end is cut; others and control characters are refused. A file that every user can
+ * read is warned about. */
+char *cfg_read_secret(struct cfg *c, const config_setting_t *s, const char *what);
 
 /* One listener, into `l`, which is empty. */
 void cfg_read_listener(struct cfg *c, const config_setting_t *setting, struct listener_config *l);

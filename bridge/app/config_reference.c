@@ -12,6 +12,7 @@ static const char *const rule_words[RULE_COUNT] = {
     [RULE_GROUP_ID] = "1..200 of letters, digits, `.`, `_` and `-`",
     [RULE_TOPIC] = "a topic name: 1..249 of letters, digits, `.`, `_` and `-`",
     [RULE_JQ] = "a jq program",
+    [RULE_ADDRESS] = "`address:port`, the address as numbers, IPv6 in brackets",
 };
 
 static const char *const type_words[] = {[OPT_STRING] = "string",          [OPT_INT] = "integer",

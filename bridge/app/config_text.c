@@ -1,7 +1,9 @@
 #include "config_text.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -101,4 +103,47 @@ const char *text_url_problem(const char *s)
     }
     const char *colon = host + strcspn(host, ":/");
     return colon == host ? "it has no host" : port_problem(colon, end);
+}
+
+/* Where the colon before the port is, NULL when there is none. */
+static const char *port_colon(const char *s)
+{
+    const char *close = *s == '[' ? strchr(s, ']') : NULL;
+    return strchr(close ? close : s, ':');
+}
+
+const char *text_address_problem(const char *s)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    char host[ADDRESS_HOST_SIZE], *stop;
+    int port;
+    const char *colon = port_colon(s);
+    if (!colon || !isdigit((unsigned char)colon[1]))
+        return "the port is missing";
+    long number = strtol(colon + 1, &stop, 10);
+    if (*stop || number > 65535)
+        return strchr(colon + 1, ':') ? "an IPv6 address stands in brackets" : "the port is not 0..65535";
+    if (colon - s >= ADDRESS_HOST_SIZE)
+        return "this is no address";
+    text_address_split(s, host, &port);
+    if (inet_pton(*s == '[' ? AF_INET6 : AF_INET, host, address) != 1)
+        return "this is no address";
+    return NULL;
+}
+
+void text_address_split(const char *s, char ret_host[ADDRESS_HOST_SIZE], int *ret_port)
+{
+    const char *colon = port_colon(s);
+    size_t len = (size_t)(colon - s);
+    if (*s == '[') {
+        s++;
+        len = len > 1 ? len - 2 : 0;
+    }
+    (void)snprintf(ret_host, ADDRESS_HOST_SIZE, "%.*s", (int)len, s);
+    *ret_port = (int)strtol(colon + 1, NULL, 10);
+}
+
+bool text_is_loopback(const char *host)
+{
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strncmp(host, "::ffff:127.", 11) == 0;
 }

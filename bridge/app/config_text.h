@@ -22,4 +22,12 @@ bool text_has_control(const char *s);
  * words that don't repeat any of it (it may hold a password). */
 const char *text_url_problem(const char *s);
 
+/* NULL when `s` is ADDRESS:PORT, the address an IPv4 one or an IPv6 one in brackets; else what is wrong with
+ * it. */
+const char *text_address_problem(const char *s);
+/* Of such a text, the address without brackets into `ret_host`, and the port. */
+enum { ADDRESS_HOST_SIZE = 64 };
+void text_address_split(const char *s, char ret_host[ADDRESS_HOST_SIZE], int *ret_port);
+bool text_is_loopback(const char *host);
+
 #endif

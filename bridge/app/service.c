@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "admin.h"
 #include "cli.h"
 #include "clock.h"
 #include "config_diff.h"
 #include "config_file.h"
 #include "reload.h"
+#include "status.h"
 #include "supervisor.h"
+
+enum { STOP_FAST_S = 5 };
 
 /* Signals come to one thread, which waits for them: no handler, no global flag. */
 struct signals {
@@ -30,6 +34,8 @@ static void *signals_main(void *arg)
             return NULL;
         if (sig == SIGTERM || sig == SIGINT)
             bridge_stop(s->bridge, n_stops++ > 0);
+        if (n_stops == 2)
+            (void)alarm(STOP_FAST_S); /* librdkafka may wait for a broker that hangs; nothing would be lost */
         if (sig == SIGHUP) {
             atomic_store(&s->wants_reload, true);
             bridge_nudge(s->bridge);
@@ -101,9 +107,13 @@ static void reload(struct bridge *b, const struct config *start, struct log *log
 /* On SIGHUP, until the bridge stops. */
 static void serve_reloads(struct signals *s, const struct config *start, struct log *log)
 {
+    int64_t watchdog_ms = supervisor_watchdog_ms();
     supervisor_ready(); /* not later: a start with Kafka away is a start */
-    while (!bridge_await(s->bridge, &s->wants_reload)) {
-        atomic_store(&s->wants_reload, false);
+    while (!bridge_await(s->bridge, &s->wants_reload, watchdog_ms)) {
+        if (watchdog_ms >= 0 && status_is_alive(s->bridge))
+            supervisor_alive();
+        if (!atomic_exchange(&s->wants_reload, false))
+            continue;
         supervisor_reloading();
         reload(s->bridge, start, log);
         supervisor_ready();
@@ -111,25 +121,33 @@ static void serve_reloads(struct signals *s, const struct config *start, struct 
     supervisor_stopping();
 }
 
-/* The whole life of a bridge. 0; -1 with why it ended itself. */
+/* The whole life of a bridge; `options` NULL: a service, with its admin interface. 0; -1 with why it ended
+ * itself. */
 static int live(const struct config *config, struct log *log, const struct bridge_options *options,
                 enum once_result *ret_once, struct err *ret_why, struct err *e)
 {
     struct signals s = {0};
+    struct admin *admin = NULL;
     signals_block(&s, !options);
-    if (bridge_new(config, log, options, &s.bridge, e))
+    if (!options && config->admin.listen && admin_new(config, log, &admin, e))
         return -1;
+    if (bridge_new(config, log, options, &s.bridge, e)) {
+        admin_free(admin);
+        return -1;
+    }
     int rc = pthread_create(&s.thread, NULL, signals_main, &s);
     if (rc) {
+        admin_free(admin);
         bridge_free(s.bridge);
         return err_errno(e, "pthread_create", rc);
     }
     struct err start_err;
-    if (bridge_start(s.bridge, &start_err))
+    if (bridge_start(s.bridge, &start_err) || (admin && admin_serve(admin, s.bridge, &start_err)))
         bridge_fail(s.bridge, &start_err);
     else if (!options)
         serve_reloads(&s, config, log);
     rc = bridge_wait(s.bridge, e);
+    admin_free(admin); /* it answers to the end: a stop may take a while */
     atomic_store(&s.is_ending, true);
     (void)pthread_kill(s.thread, SIGUSR2);
     (void)pthread_join(s.thread, NULL);

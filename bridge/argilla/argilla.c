@@ -65,6 +65,7 @@ static void on_done(void *arg, struct http_response *resp, const struct err *e)
 uint64_t call_send(struct call *c, const char *method, struct buf *path, struct buf *body, int timeout_ms)
 {
     struct http_request r = {.method = method,
+                             .operation = c->operation,
                              .path = buf_take(path),
                              .gate = xasprintf("%s/%s", c->dataset.workspace, c->dataset.name),
                              .body_len = body ? body->len : 0,

@@ -188,6 +188,21 @@ static void put_back(struct http_engine *h, struct transfer *t)
     h->n_active--;
 }
 
+/* Under the mutex. */
+static void count_operation(struct http_stats *s, const struct transfer *t, bool was_active, bool has_failed)
+{
+    const char *name = t->r.operation ? t->r.operation : "other";
+    struct http_operation_stats *o = s->operations, *last = o + HTTP_OPERATIONS_MAX - 1;
+    while (o < last && o->name && strcmp(o->name, name) != 0)
+        o++;
+    o->name = o->name ? o->name : name;
+    o->n_requests++;
+    o->n_failed += has_failed;
+    o->n_bytes += t->response.body.len;
+    if (was_active)
+        histogram_add(&o->took, clock_mono_ms() - t->started_ms);
+}
+
 /* Tells the receiver; `t` ends here. `e` NULL: it went well. */
 static void end(struct http_engine *h, struct transfer *t, const struct err *e)
 {
@@ -202,6 +217,7 @@ static void end(struct http_engine *h, struct transfer *t, const struct err *e)
     h->stats.n_bytes += t->response.body.len;
     h->stats.n_active = h->n_active;
     h->stats.n_queued -= !was_active;
+    count_operation(&h->stats, t, was_active, e != NULL);
     (void)pthread_mutex_unlock(&h->mutex);
     t->r.done(t->r.arg, &t->response, e);
     transfer_free(t);

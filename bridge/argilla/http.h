@@ -19,6 +19,7 @@
 #include "buf.h"
 #include "config.h"
 #include "err.h"
+#include "histogram.h"
 
 struct http_engine;
 
@@ -34,10 +35,11 @@ struct http_response {
 typedef void http_done_fn(void *arg, struct http_response *resp, const struct err *e);
 
 struct http_request {
-    const char *method; /* literal: "GET", "POST", ... */
-    char *path;         /* from "/api", query string included, encoded; taken */
-    char *gate;         /* requests of one gate go one at a time, in order; NULL: none; taken */
-    char *body;         /* JSON or NULL; taken */
+    const char *method;    /* literal: "GET", "POST", ... */
+    const char *operation; /* literal: what it is counted as ("scan"); NULL: "other" */
+    char *path;            /* from "/api", query string included, encoded; taken */
+    char *gate;            /* requests of one gate go one at a time, in order; NULL: none; taken */
+    char *body;            /* JSON or NULL; taken */
     size_t body_len;
     int timeout_ms; /* for the whole request once it goes out (10 s of it at most for connecting) */
     size_t max_body_bytes;
@@ -68,10 +70,17 @@ uint64_t http_submit(struct http_engine *h, const struct http_request *r);
 void http_cancel(struct http_engine *h, uint64_t id);
 
 /* Numbers for metrics and tests: what has ended, of that with an error, the bytes of all bodies; what is on
- * its way, what waits. */
+ * its way, what waits; the same by operation, and from going out to the end how long it took. */
+struct http_operation_stats {
+    const char *name; /* NULL: no more */
+    uint64_t n_requests, n_failed, n_bytes;
+    struct histogram took;
+};
+enum { HTTP_OPERATIONS_MAX = 12 }; /* further ones are counted as the last */
 struct http_stats {
     uint64_t n_requests, n_failed, n_bytes;
     int n_active, n_queued;
+    struct http_operation_stats operations[HTTP_OPERATIONS_MAX];
 };
 void http_engine_stats(struct http_engine *h, struct http_stats *ret);
 

@@ -61,6 +61,9 @@ void config_free(struct config *c)
     free(c->bridge.state_topic);
     free(c->bridge.commands_topic);
     free(c->bridge.topic_cleanup_policy);
+    free(c->admin.listen);
+    free(c->admin.host);
+    free_secret(c->admin.token);
     free(c->path);
     free(c);
 }

@@ -78,6 +78,14 @@ struct listener_config {
     int64_t max_message_bytes; /* a message above is not sent: the record counts as oversize */
 };
 
+/* The admin interface; `listen` NULL: none. */
+struct admin_config {
+    char *listen; /* as given */
+    char *host;   /* its address, without brackets */
+    int port;     /* 0: the system's choice */
+    char *token;  /* a secret; NULL: nothing can be changed through it */
+};
+
 struct log_config {
     int level, format; /* enum log_level, enum log_format of base/log.h */
 };
@@ -87,6 +95,7 @@ struct config {
     struct argilla_config argilla;
     struct kafka_config kafka;
     struct bridge_config bridge;
+    struct admin_config admin;
     struct log_config log;
     struct listener_config *listeners;
     size_t n_listeners;

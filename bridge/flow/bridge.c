@@ -33,6 +33,7 @@ struct listener *listener_new(struct bridge *b, const struct listener_config *c,
     l->config = c;
     config_ref_take(&l->config_ref, ref);
     l->partition = o->partition;
+    l->status.n.total = -1;
     (void)pthread_mutex_lock(&b->mutex);
     o->n_listeners++;
     (void)pthread_mutex_unlock(&b->mutex);
@@ -53,6 +54,7 @@ void listener_free(struct listener *l)
     config_ref_drop(&l->change.config);
     free(l->told);
     mark_release(l);
+    listener_status_release(&l->status);
     free(l);
 }
 
@@ -92,6 +94,7 @@ int bridge_new(const struct config *config, struct log *log, const struct bridge
     (void)pthread_cond_init(&b->reload_taken, NULL);
     (void)pthread_rwlock_init(&b->listeners_lock, NULL);
     (void)pthread_cond_init(&b->command_done, NULL);
+    status_init(&b->status, config->bridge.instance_id);
     b->jobs_tail = &b->jobs;
     b->n_owned = config->bridge.state_partitions;
     b->owned = xcalloc((size_t)b->n_owned, sizeof *b->owned);
@@ -164,11 +167,16 @@ void bridge_stop(struct bridge *b, bool fast)
     http_engine_wake(b->http);
 }
 
-bool bridge_await(struct bridge *b, const atomic_bool *interrupt)
+bool bridge_await(struct bridge *b, const atomic_bool *interrupt, int64_t timeout_ms)
 {
+    struct timespec until = clock_deadline(timeout_ms < 0 ? 0 : timeout_ms);
     (void)pthread_mutex_lock(&b->mutex);
-    while (!atomic_load(&b->is_stopping) && !atomic_load(interrupt))
-        (void)pthread_cond_wait(&b->stopped, &b->mutex);
+    while (!atomic_load(&b->is_stopping) && !atomic_load(interrupt)) {
+        if (timeout_ms < 0)
+            (void)pthread_cond_wait(&b->stopped, &b->mutex);
+        else if (pthread_cond_clockwait(&b->stopped, &b->mutex, CLOCK_MONOTONIC, &until))
+            break;
+    }
     (void)pthread_mutex_unlock(&b->mutex);
     return atomic_load(&b->is_stopping);
 }
@@ -235,7 +243,7 @@ static void end_workers(struct bridge *b)
 int bridge_wait(struct bridge *b, struct err *e)
 {
     const atomic_bool never = false;
-    (void)bridge_await(b, &never);
+    (void)bridge_await(b, &never, -1);
     end_workers(b);
     atomic_store(&b->is_settled, true);
     if (b->has_membership)
@@ -276,6 +284,7 @@ void bridge_free(struct bridge *b)
     kafka_admin_free(b->admin);
     expr_cache_free(b->exprs);
     free(b->admission.active);
+    status_release(&b->status);
     free(b->owned);
     free(b->listeners);
     free(b->workers);

@@ -19,6 +19,7 @@
 #include "log.h"
 #include "partition.h"
 #include "schedule.h"
+#include "status.h"
 #include "topics.h"
 
 struct bridge;
@@ -39,9 +40,9 @@ int bridge_start(struct bridge *b, struct err *e);
 /* Asks for the end: intake stops, chunks in flight are settled, the group is left. `fast`: give up on what is
  * in flight (Kafka aborts it). Any thread. */
 void bridge_stop(struct bridge *b, bool fast);
-/* Waits for a stop, or until `*interrupt` is set by who then calls bridge_nudge. True: the bridge is
- * stopping. */
-bool bridge_await(struct bridge *b, const atomic_bool *interrupt);
+/* Waits for a stop, or until `*interrupt` is set by who then calls bridge_nudge, at most `timeout_ms` (-1:
+ * for ever). True: the bridge is stopping. */
+bool bridge_await(struct bridge *b, const atomic_bool *interrupt, int64_t timeout_ms);
 void bridge_nudge(struct bridge *b);
 /* Waits for the end of all threads. 0; -1 with what ended it: FATAL or CONFIG. */
 int bridge_wait(struct bridge *b, struct err *e);
@@ -168,8 +169,8 @@ struct listener {
 
     /* the prober's */
     struct schedule_item due;
-    int64_t grid_ms; /* the true period's next tick */
-    enum phase phase;
+    int64_t grid_ms;          /* the true period's next tick */
+    _Atomic enum phase phase; /* the prober's; others look */
     struct listener_control control;
     struct dataset_ref dataset; /* workspace NULL: to be found */
     struct probe *probe;
@@ -202,6 +203,8 @@ struct listener {
 
     struct listener *next_posted; /* in the mailbox, under bridge->mutex */
     bool is_posted, has_ended;
+
+    struct listener_status status; /* under bridge->status.mutex */
 };
 
 /* The commands of one partition, as they come from their topic: one after the other (commands.c). Under
@@ -280,6 +283,7 @@ struct bridge {
     struct membership *membership; /* its thread's own */
     struct schedule_heap heap;     /* the prober's */
     struct admission admission;
+    struct status status;
     size_t n_started;
 };
 

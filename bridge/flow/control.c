@@ -216,6 +216,8 @@ static void carry_out(struct listener *l, struct command *c)
     if (is_kept && c->owned)
         commands_offset_kept(c->owned);
     l->control.has_changed = verdict == VERDICT_DONE;
+    if (verdict == VERDICT_DONE && (c->m.kind == COMMAND_STOP || c->m.kind == COMMAND_START))
+        status_stopped(l, c->m.kind == COMMAND_STOP); /* before whoever asked may look */
     log_end(l, c, verdict);
     command_end(l->bridge, c, verdict, is_kept);
 }

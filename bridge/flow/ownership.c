@@ -59,6 +59,7 @@ static void on_assignment(void *arg, const bool *is_owned, int n, bool is_settle
     }
     (void)pthread_mutex_unlock(&b->mutex);
     commands_assigned(b);
+    atomic_store(&b->status.is_settled, is_settled);
     if (!is_settled)
         return;
     log_info(b->log, "partitions assigned", KVI("n_partitions", n_owned), KVI("of", n));
@@ -243,6 +244,7 @@ static int await_state_topic(struct bridge *b, struct err *e)
                               .is_state = true};
     struct topic_info info;
     while (kafka_admin_topic(b->admin, &spec, c->create_topics, &info, e)) {
+        status_beat(&b->status.membership_mono_ms);
         if (bridge_wait_for_stop(b, STATE_TOPIC_EVERY_MS))
             return -1;
         if (e->class == ERR_CONFIG)
@@ -278,9 +280,11 @@ static void await_commands_topic(struct bridge *b)
     struct topic_info info;
     struct err e;
     int rc;
-    while ((rc = kafka_admin_topic(b->admin, &spec, c->create_topics, &info, &e)) && e.class == ERR_RETRY)
+    while ((rc = kafka_admin_topic(b->admin, &spec, c->create_topics, &info, &e)) && e.class == ERR_RETRY) {
+        status_beat(&b->status.membership_mono_ms);
         if (bridge_wait_for_stop(b, STATE_TOPIC_EVERY_MS))
             return;
+    }
     if (!rc && info.partitions != c->state_partitions)
         rc = err_set(&e, ERR_CONFIG, "topic %s has %d partitions, bridge.state_partitions is %d",
                      c->commands_topic, info.partitions, c->state_partitions);
@@ -342,6 +346,7 @@ static void serve(struct bridge *b, struct membership *m)
     struct stall stall = {.last_ms = clock_boot_ms()};
     struct watch watch = {0};
     while (!atomic_load(&b->is_stopping)) {
+        status_beat(&b->status.membership_mono_ms);
         if (membership_poll(m, POLL_MS, &e)) {
             if (e.class == ERR_FATAL) {
                 bridge_fail(b, &e);

@@ -74,16 +74,20 @@ void prober_post(struct listener *l, bool has_ended)
 static void rest(struct listener *l, int64_t due_ms)
 {
     schedule_remove(&l->bridge->heap, &l->due);
+    status_stopped(l, l->control.is_stopped);
     if (!partition_is_ready(l->partition) || atomic_load(&l->bridge->is_stopping)) {
         l->phase = PHASE_OFF;
+        status_off(l);
         control_drop(l);
     } else if (control_take(l, due_ms)) {
         return;
     } else if (!control_may_poll(l)) {
         l->phase = PHASE_STOPPED;
+        status_off(l);
     } else {
         l->phase = PHASE_WAITING;
         schedule_set(&l->bridge->heap, &l->due, due_ms);
+        status_waits(l, due_ms);
     }
 }
 
@@ -96,6 +100,7 @@ static void poll_done(struct listener *l)
 {
     backoff_reset(&l->backoff);
     health_listener(l, NULL);
+    status_well(l);
     l->grid_ms = schedule_next(l->grid_ms, interval_ms(l), clock_mono_ms());
     rest(l, l->grid_ms);
 }
@@ -107,6 +112,7 @@ static void poll_failed(struct listener *l, const struct err *e)
     int64_t now = clock_mono_ms();
     int64_t wait = backoff_fail(&l->backoff, e->retry_after_ms, (uint32_t)random());
     health_listener(l, e);
+    status_failed(l, e);
     dataset_ref_release(&l->dataset); /* it may have been deleted, or made anew with another task */
     l->grid_ms = schedule_next(l->grid_ms, interval_ms(l), now);
     if (l->control.has_trigger && e->class == ERR_BAD_INPUT) /* the next one would fail in the same way */
@@ -126,6 +132,7 @@ static void give_to_worker(struct listener *l)
     dataset_ref_release(&l->run_dataset);
     l->run_dataset = (struct dataset_ref){xstrdup(l->config->workspace), xstrdup(l->config->dataset),
                                           l->dataset.task ? xstrdup(l->dataset.task) : NULL, NULL};
+    status_handed(l);
     l->job = (struct job){.kind = JOB_RUN, .listener = l};
     admission_ask(l);
 }
@@ -322,6 +329,7 @@ static int evaluate(struct probe *p, struct fired **ret, struct err *e)
         return err_set(e, ERR_BAD_INPUT, "the metrics' answers are over %d bytes", METRICS_MAX);
     if (c->condition && expr_condition(l->bridge->exprs, c->condition, buf_slice(&eval), &holds, e))
         return err_wrap(e, "condition");
+    status_probed(l, p->total, c->condition ? &holds : NULL, p->state.query_params, p->state.run);
     if (!holds && !l->bridge->options.force && !(l->control.has_trigger && l->control.is_forced)) {
         *ret = NULL;
         return 0;
@@ -384,6 +392,7 @@ static void decide(struct probe *p)
         return;
     }
     l->fired = fired;
+    status_fired(l);
     give_to_worker(l);
 }
 
@@ -462,6 +471,7 @@ static void start_poll(struct listener *l)
     p->requests = xcalloc(PROBE_REQUESTS(l->config), sizeof *p->requests);
     l->phase = PHASE_PROBING;
     l->probe = p;
+    status_poll_begins(l, l->due.due_ms);
     if (!partition_is_ready(l->partition)) { /* since the look above: there is no state to go by */
         l->probe = NULL;
         probe_free(p);
@@ -589,6 +599,7 @@ void *prober_main(void *arg)
     struct bridge *b = arg;
     srandom((unsigned)(clock_mono_us() ^ getpid())); /* jitter that differs between instances */
     while (!atomic_load(&b->prober_must_end)) {
+        status_beat(&b->status.prober_mono_ms);
         read_mailbox(b);
         admission_go_on(b);
         int64_t idle_ms = reload_go_on(b) ? IDLE_MS : RELOAD_AGAIN_MS;

@@ -159,6 +159,7 @@ static int begin(struct listener *l, struct run **ret, struct err *e)
     read_ctx(r);
     if (r->p.frozen.plan.kind != PLAN_MATCHES && changes_new(&r->p, &r->changes, e))
         goto fail;
+    status_run_begins(l, &r->p.progress, r->total);
     *ret = r;
     return 0;
 nothing:
@@ -185,6 +186,7 @@ static enum step commit(struct run *r, struct publish_part *part, struct err *e)
         c.after = (struct run_progress){0};
         r->p.is_durable = true;
         r->n_skipped = 0;
+        status_committed(r->p.listener, &r->p.progress, c.chunk.size_bytes);
     }
     publish_chunk_release(&c);
     return outcome == CHUNK_COMMITTED ? (part->is_end ? STEP_DONE : STEP_ON)
@@ -325,6 +327,7 @@ static enum step give_up(struct run *r, struct err *e)
     }
     if (step != STEP_DONE)
         return step;
+    status_run_ended(r->p.listener, OUTCOME_FAILED);
     *e = why;
     return STEP_FAILED;
 }
@@ -332,6 +335,7 @@ static enum step give_up(struct run *r, struct err *e)
 static void tell_done(const struct run *r)
 {
     const struct run_progress *p = &r->p.progress;
+    status_run_ended(r->p.listener, r->is_silent ? OUTCOME_NONE : OUTCOME_COMPLETED);
     if (r->is_silent)
         return;
     log_info(r->p.listener->bridge->log, "run", KV("listener", r->p.listener->config->name),
@@ -361,6 +365,7 @@ bool run_go_on(struct listener *l)
 {
     struct run *r = TAKE_PTR(l->run);
     enum step step = STEP_STALE;
+    status_taken(l);
     if (!r && begin(l, &r, &l->err))
         step = STEP_FAILED;
     while (r && !is_called_back(l) && (step = steps(r, &l->err)) == STEP_WAIT) {

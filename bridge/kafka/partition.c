@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "client.h"
+#include "clock.h"
 #include "digest.h"
 #include "json_scan.h"
 #include "partition_state.h"
@@ -448,12 +449,13 @@ static void sort_out(struct partition *p, struct chunk **chunks, struct chunk **
 }
 
 static void settle_committed(struct partition *p, struct chunk **chunks, struct chunk **done,
-                             bool with_header)
+                             bool with_header, int64_t took_ms)
 {
     lock(p);
     if (with_header)
         partition_state_set(&p->state, slice_of(header_key), slice_of(p->header));
     p->stats.n_commits++;
+    histogram_add(&p->stats.took, took_ms);
     while (*chunks) {
         for (size_t i = 0; i < (*chunks)->n_writes; i++)
             partition_state_set(&p->state, (*chunks)->writes[i].key, (*chunks)->writes[i].value);
@@ -490,12 +492,14 @@ static void settle(struct partition *p, struct chunk *chunks, struct chunk **don
         if (!chunks)
             return;
         bool with_header = !state_map_get(&p->state.map, header_key).p;
+        int64_t start_ms = clock_mono_ms();
         if (transact(p, chunks, with_header, &e) == 0) {
-            settle_committed(p, &chunks, done, with_header);
+            settle_committed(p, &chunks, done, with_header, clock_mono_ms() - start_ms);
             return;
         }
         lock(p);
         p->wants_new_handle = true;
+        p->stats.n_failed++;
         p->stats.n_fenced += e.class == ERR_FATAL;
         unlock(p);
         bool has_culprit = false;

@@ -21,6 +21,7 @@
 #include "buf.h"
 #include "chunk.h"
 #include "config.h"
+#include "histogram.h"
 #include "state_reader.h"
 
 struct partition;
@@ -102,7 +103,8 @@ int partition_walk(struct partition *p, struct state_walk **ret, struct err *e);
 enum chunk_outcome partition_commit(struct partition *p, struct chunk *c);
 
 struct partition_stats {
-    uint64_t n_commits, n_chunks, n_opens, n_fenced, n_replaced;
+    uint64_t n_commits, n_failed, n_chunks, n_opens, n_fenced, n_replaced;
+    struct histogram took; /* of those committed, from begin to the end of commit */
 };
 void partition_get_stats(struct partition *p, struct partition_stats *ret);
 

@@ -15,6 +15,7 @@ import servers  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="the soaks: ten times the kills, delays and comings and goings")
+    parser.addoption("--screenshot", metavar="FILE", help="test_page.py also writes its picture of the status page there")
 
 
 @pytest.fixture(scope="session")

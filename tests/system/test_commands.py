@@ -77,7 +77,7 @@ def run(*words):
 
 # -- usage
 
-COMMANDS = ("run", "check", "explain", "once", "reset", "forget")
+COMMANDS = ("run", "check", "explain", "once", "status", "stop", "start", "trigger", "reset", "forget")
 
 
 def test_help_and_version():

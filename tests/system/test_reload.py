@@ -210,6 +210,19 @@ def test_state_of_a_listener_that_is_gone_from_the_file_is_told_at_the_start(kaf
         assert bridge.stop() == 0
 
 
+def test_the_supervisor_s_watchdog_is_fed_while_the_threads_come_round(kafka, server, tmp_path):
+    server.add("d", text_records(10))
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(path)
+        notify.settimeout(30)
+        env = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+        with Bridge(tmp_path, config(kafka, server.url, [listener("a", name("reload"))]), env=env) as bridge:
+            assert notify.recv(4096) == b"READY=1"
+            assert [notify.recv(4096) for _ in range(5)] == 5 * [b"WATCHDOG=1"]
+            assert bridge.stop() == 0
+
+
 def test_the_supervisor_is_told_of_start_reload_and_stop(kafka, server, tmp_path):
     server.add("d", text_records(10))
     path = str(tmp_path / "notify")

@@ -47,7 +47,7 @@ static void forget(struct fixture *f)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"a.cfg", "key"};
+    static const char *const names[] = {"a.cfg", "key", "token"};
     struct fixture *f = *state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         cleanup_free char *path = xasprintf("%s/%s", f->dir, names[i]);
@@ -317,6 +317,38 @@ static void a_key_file_has_a_limit(void **state)
     assert_non_null(strstr(f->said, "control character"));
 }
 
+#define ADMIN_FILE ARGILLA KAFKA LISTENER "admin: { token_file = \"token\"; };\n"
+
+static void a_token_is_one_word_that_a_header_can_carry(void **state)
+{
+    struct fixture *f = *state;
+    write_file(f, "token", MARK "-0123456789abcdef\n", strlen(MARK "-0123456789abcdef\n"), 0600);
+    assert_int_equal(load(f, ADMIN_FILE), 0);
+    assert_string_equal(f->config->admin.token, MARK "-0123456789abcdef");
+    assert_string_equal(f->said, "");
+    write_file(f, "token", MARK "-word", strlen(MARK "-word"), 0644);
+    assert_int_equal(load(f, ADMIN_FILE), 0);
+    assert_non_null(strstr(f->said, "warning: the token has fewer than 16 letters"));
+    assert_non_null(strstr(f->said, "warning: token_file can be read by every user of this machine"));
+    write_file(f, "token", MARK " two words of it", strlen(MARK " two words of it"), 0600);
+    assert_int_equal(load(f, ADMIN_FILE), -1);
+    assert_non_null(strstr(f->said, "a.cfg:4: error: the token holds a space"));
+    assert_null(strstr(f->said, MARK));
+}
+
+static void the_admin_address_is_taken_apart(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(load(f, ARGILLA KAFKA LISTENER), 0);
+    assert_null(f->config->admin.listen);
+    assert_int_equal(load(f, ARGILLA KAFKA LISTENER "admin: { };"), 0);
+    assert_string_equal(f->config->admin.host, "127.0.0.1");
+    assert_int_equal(f->config->admin.port, 8642);
+    assert_int_equal(load(f, ARGILLA KAFKA LISTENER "admin: { listen = \"[::1]:0\"; };"), 0);
+    assert_string_equal(f->config->admin.host, "::1");
+    assert_int_equal(f->config->admin.port, 0);
+}
+
 static void without_any_key_the_default_variable_is_named(void **state)
 {
     struct fixture *f = *state;
@@ -503,6 +535,8 @@ int main(void)
         T(the_key_file_is_beside_the_config_and_loses_one_newline),
         T(a_key_file_that_all_can_read_is_warned_about),
         T(a_key_file_has_a_limit),
+        T(a_token_is_one_word_that_a_header_can_carry),
+        T(the_admin_address_is_taken_apart),
         T(without_any_key_the_default_variable_is_named),
         T(a_quick_load_compiles_no_expression_and_checks_all_else),
         T(a_file_that_is_not_there_is_one_error),
