@@ -18,6 +18,10 @@ def pytest_addoption(parser):
     parser.addoption("--screenshot", metavar="FILE", help="test_page.py also writes its picture of the status page there")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures time or memory, and nothing else may run beside it")
+
+
 @pytest.fixture(scope="session")
 def long(request):
     return request.config.getoption("--long")

@@ -204,3 +204,13 @@ def test_the_subscriber_counts_what_it_read(tmp_path, story, code, told):
         reader.terminate()
         output, _ = reader.communicate(timeout=60)
         assert output.splitlines()[-1] == told and reader.returncode == code
+
+
+def test_the_packages_it_installs_are_those_that_the_readme_names():
+    """All that the bridge is built from, so that no machine with more installed hides one that is missing."""
+    words = re.search(r"^packages=\((.*)\)$", (ROOT / "deploy/demo").read_text(), re.M)[1].split()
+    readme = re.search(r"^apt-get install (.*)$", (ROOT / "README.md").read_text(), re.M)[1].split()
+    assert sorted(words) == sorted(readme)
+    built_with = set(re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET (?:lib)?(\w+)", (ROOT / "CMakeLists.txt").read_text()))
+    of_package = {"curl": "libcurl4-openssl-dev", "rdkafka": "librdkafka-dev", "config": "libconfig-dev"}
+    assert {of_package.get(m, f"lib{m}-dev") for m in built_with} <= set(words)

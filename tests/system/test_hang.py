@@ -18,6 +18,8 @@ sys.path[:0] = [str(ROOT / "tests/sim")]
 
 from simulator import Sim  # noqa: E402
 
+pytestmark = pytest.mark.alone
+
 N_WELL, N_HANGING, LISTENERS_EACH = 200, 8, 3
 CALM_S, HANG_S = 4, 30
 BOUND_MS = 100

@@ -3,11 +3,14 @@
 import sys
 from pathlib import Path
 
+import pytest
 from harness import ROOT, Bridge, config, eventually
 
 sys.path[:0] = [str(ROOT / "tests/sim")]
 
 from simulator import Sim  # noqa: E402
+
+pytestmark = pytest.mark.alone
 
 N_LISTENERS, N_DATASETS, N_RECORDS, RECORD_BYTES, PAGE = 120, 40, 600, 8192, 200
 BOUND_MIB = 160  # 32 runs with two pages of 1.6 MiB each, and the rest; without a limit on runs it is 120 of them
