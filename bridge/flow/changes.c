@@ -7,8 +7,9 @@
 #include "json_scan.h"
 
 enum {
-    LOOK_EVERY_MS = 200,    /* for a stop, while an answer is awaited */
-    GONE_MAX = 500,         /* tombstones a chunk */
+    LOOK_EVERY_MS = 200, /* for a stop, while an answer is awaited */
+    ASKS_MAX = 50,       /* direct reads, 9 ms each, before others get a turn */
+    GONE_MAX = ASKS_MAX,
     OLD_MAX = 500,          /* keys of earlier generations a chunk */
     HOLD_ABOVE_RECORDS = 10 /* so few may always be missing */
 };
@@ -28,7 +29,7 @@ struct changes {
     struct arena arena; /* of what changes_next_gone returned */
     struct gone_record gone[GONE_MAX];
     struct state_write old[OLD_MAX];
-    size_t n_gone, n_old;
+    size_t n_gone, n_old, n_asked;
 };
 
 int changes_new(const struct publish_run *r, struct changes **ret, struct err *e)
@@ -132,18 +133,27 @@ enum changes_rc changes_look_back(struct changes *c)
 
 /* ---- direct questions ---- */
 
-/* Takes the worker along while it waits, but not into a stop. */
+/* A stop, a command or a reload: they don't wait for a reconcile, which will be made again. */
+static bool is_wanted_elsewhere(struct listener *l)
+{
+    return atomic_load(&l->bridge->is_stopping) || atomic_load(&l->control.is_called) ||
+           atomic_load(&l->must_yield);
+}
+
+/* Takes the worker along while it waits. */
 static int take_answer(struct changes *c, struct argilla_wait *w, uint64_t id, struct argilla_answer *ret,
                        struct err *e)
 {
-    struct bridge *b = c->listener->bridge;
+    struct listener *l = c->listener;
     int64_t asked_ms = clock_mono_ms();
-    while (!argilla_wait_for(w, LOOK_EVERY_MS) && !atomic_load(&b->is_stopping))
+    while (!argilla_wait_for(w, LOOK_EVERY_MS) && !is_wanted_elsewhere(l))
         ;
-    if (atomic_load(&b->is_stopping))
-        http_cancel(b->http, id);
+    bool is_called_off = is_wanted_elsewhere(l);
+    if (is_called_off)
+        http_cancel(l->bridge->http, id);
     argilla_wait(w, ret);
-    health_argilla(b, ret->err.class ? &ret->err : NULL, asked_ms);
+    if (!is_called_off)
+        health_argilla(l->bridge, ret->err.class ? &ret->err : NULL, asked_ms);
     if (ret->err.class == ERR_NONE)
         return 0;
     *e = ret->err;
@@ -247,6 +257,7 @@ static int take_key(struct changes *c, struct slice text, struct err *e)
     }
     if (c->hold != HOLD_NONE || !partition_digests_take_unseen(c->listener->partition, &c->ref, key.id))
         return 0;
+    c->n_asked++;
     if (ask_exists(c, key.id, &is_there, e))
         return -1;
     if (is_there && !c->query)
@@ -262,7 +273,8 @@ static enum changes_rc walk_on(struct changes *c, struct err *e)
     int rc = 1;
     if (!c->walk && partition_walk(c->listener->partition, &c->walk, e))
         return CHANGES_FAILED;
-    while (c->n_gone < GONE_MAX && c->n_old < OLD_MAX && (rc = state_walk_next(c->walk, &key, &value, e)) > 0)
+    while (c->n_asked < ASKS_MAX && c->n_old < OLD_MAX &&
+           (rc = state_walk_next(c->walk, &key, &value, e)) > 0)
         if (value.p && take_key(c, key, e))
             return CHANGES_FAILED;
     return rc < 0 ? CHANGES_FAILED : rc ? CHANGES_SOME : CHANGES_NONE;
@@ -271,23 +283,21 @@ static enum changes_rc walk_on(struct changes *c, struct err *e)
 enum changes_rc changes_next_gone(struct changes *c, const struct gone_record **ret, size_t *ret_n,
                                   struct err *e)
 {
-    enum changes_rc more = CHANGES_SOME, rc;
-    c->n_gone = 0;
+    enum changes_rc more, rc;
+    c->n_gone = c->n_asked = 0;
     arena_clear(&c->arena);
-    while (more == CHANGES_SOME && c->n_gone == 0) {
-        more = walk_on(c, e);
-        if (more == CHANGES_FAILED)
-            return more;
-        if ((rc = drop_old(c, e)) != CHANGES_NONE)
-            return rc;
-    }
+    more = walk_on(c, e);
+    if (more == CHANGES_FAILED)
+        return more;
+    if ((rc = drop_old(c, e)) != CHANGES_NONE)
+        return rc;
     if (c->n_gone && confirm_dataset(c, e))
         return CHANGES_FAILED;
-    if (c->n_gone == 0 || c->hold != HOLD_NONE)
-        return CHANGES_NONE;
+    if (c->hold != HOLD_NONE && c->n_gone)
+        c->n_gone = 0;
     *ret = c->gone;
     *ret_n = c->n_gone;
-    return CHANGES_SOME;
+    return c->n_gone ? CHANGES_SOME : more;
 }
 
 /* ---- the end ---- */
@@ -302,6 +312,15 @@ const struct changes_mark *changes_end_mark(struct changes *c)
         free(c->after.dataset);
         c->after.dataset = xstrdup(c->plan->dataset);
     }
+    return &c->after;
+}
+
+const struct changes_mark *changes_failed_mark(struct changes *c)
+{
+    if (c->before.is_set && c->before.generation == c->ref.generation)
+        return NULL;
+    changes_mark_release(&c->after);
+    c->after = changes_mark_after(&c->before, c->plan, c->ref.generation, c->query, false, 0);
     return &c->after;
 }
 

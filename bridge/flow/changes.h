@@ -36,13 +36,17 @@ enum changes_rc changes_filter(struct changes *c, const struct scan_page *page, 
 
 /* All has been scanned: SOME when there may be records to remove. */
 enum changes_rc changes_look_back(struct changes *c);
-/* The next records that are gone, each confirmed: SOME with at least one, valid until the next call; NONE at
- * the end, or when the reconcile holds. Digests of earlier generations are dropped on the way. */
+/* The next records that are gone, each confirmed: SOME, with as many as a short while has shown (perhaps none
+ * yet), valid until the next call; NONE at the end. None come when the reconcile holds. Digests of earlier
+ * generations are dropped on the way. */
 enum changes_rc changes_next_gone(struct changes *c, const struct gone_record **ret, size_t *ret_n,
                                   struct err *e);
 
 /* What the mark will be when the run ends now; belongs to `c`. */
 const struct changes_mark *changes_end_mark(struct changes *c);
+/* The same when the run ends as failed: of a first run only that its records are of this dataset, so that one
+ * that is made anew under its name is told. NULL: the mark stays as it is. */
+const struct changes_mark *changes_failed_mark(struct changes *c);
 /* The run has ended, its mark in its last transaction. */
 void changes_done(struct changes *c);
 /* Nothing was published: no message, and at most the mark is written, seldom. FAILED, STALE or NONE. */

@@ -496,7 +496,9 @@ static void run_ended(struct listener *l)
         rest(l, clock_mono_ms());
         break;
     case RUN_DONE:
-        control_learn(l); /* its trigger went with its end */
+        control_learn(l);           /* its trigger went with its end... */
+        if (l->control.has_trigger) /* ...but a run that found nothing new writes none */
+            l->control.duty = DUTY_END_TRIGGER;
         poll_done(l);
         bridge_end_once(l->bridge, ONCE_FIRED, NULL);
         break;

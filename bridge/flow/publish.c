@@ -358,7 +358,7 @@ static void write_end(const struct publish_run *r, const struct publish_part *pa
     struct buf *value = new_value(c);
     listener_state_write(&s, value);
     add_write(c, "listener", name, value);
-    if (part->mark && !has_failed) {
+    if (part->mark) {
         value = new_value(c);
         changes_mark_write(part->mark, value);
         add_write(c, "changes", name, value);

@@ -37,7 +37,8 @@ static int name_to_listener(const void *name, const void *listener)
     return strcmp(name, (*l)->config->name);
 }
 
-/* Compares with what each listener has now, not with a change that is still pending: that one is replaced. */
+/* With the listeners' lock. Compares with what each listener has now, not with a change that is still
+ * pending: that one is replaced. */
 static struct reload *make_plans(struct bridge *b, struct config *config,
                                  bool (*is_same)(const struct listener_config *,
                                                  const struct listener_config *),
@@ -49,7 +50,6 @@ static struct reload *make_plans(struct bridge *b, struct config *config,
     r->n = config->n_listeners;
     r->plans = xcalloc(r->n, sizeof *r->plans);
     *ret = (struct reload_counts){0};
-    (void)pthread_rwlock_rdlock(&b->listeners_lock);
     cleanup_free struct listener **sorted = xcalloc(b->n_listeners, sizeof(struct listener *));
     memcpy(sorted, b->listeners, b->n_listeners * sizeof *sorted);
     qsort(sorted, b->n_listeners, sizeof *sorted, by_name);
@@ -63,7 +63,6 @@ static struct reload *make_plans(struct bridge *b, struct config *config,
         ret->n_added += !found;
     }
     ret->n_removed = b->n_listeners - ret->n_same - ret->n_changed;
-    (void)pthread_rwlock_unlock(&b->listeners_lock);
     return r;
 }
 
@@ -86,11 +85,15 @@ void bridge_reload(struct bridge *b, struct config *config,
                    bool (*is_same)(const struct listener_config *, const struct listener_config *),
                    struct reload_counts *ret)
 {
-    struct reload *r = make_plans(b, config, is_same, ret);
     drop_unused_programs(b, config);
+    /* until the prober has the plans, none of their listeners may go: one that an earlier reload removes
+     * would */
+    (void)pthread_rwlock_rdlock(&b->listeners_lock);
+    struct reload *r = make_plans(b, config, is_same, ret);
     (void)pthread_mutex_lock(&b->mutex);
     b->reload = r;
     (void)pthread_mutex_unlock(&b->mutex);
+    (void)pthread_rwlock_unlock(&b->listeners_lock);
     http_engine_wake(b->http);
     (void)pthread_mutex_lock(&b->mutex);
     while (b->reload)
@@ -169,6 +172,8 @@ static void apply(struct listener *l)
     dataset_ref_release(&l->dataset);
     atomic_store(&l->topics_checked_ms, 0);
     l->told_file_won = false;
+    if (atomic_load(&l->hold) != HOLD_NONE) /* it may be what the change is for */
+        l->mark.now.reconciled_ms = 0;
     if (l->phase == PHASE_WAITING)
         prober_start_listener(l);
 }

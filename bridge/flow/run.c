@@ -252,6 +252,8 @@ static enum step one_removal(struct run *r, struct err *e)
 {
     struct publish_part part = {.is_last_batch = true};
     enum changes_rc rc = changes_next_gone(r->changes, &part.gone, &part.n_gone, e);
+    if (rc == CHANGES_SOME && part.n_gone == 0)
+        return STEP_ON;
     return rc == CHANGES_NONE ? finish(r, e) : rc == CHANGES_SOME ? commit(r, &part, e) : step_of(rc);
 }
 
@@ -319,7 +321,10 @@ static enum step give_up(struct run *r, struct err *e)
     struct err why = *e;
     if (why.class != ERR_BAD_INPUT || !r->p.is_durable)
         return STEP_FAILED;
-    struct publish_part part = {.is_end = true, .is_last_batch = true, .failure = why.msg};
+    struct publish_part part = {.is_end = true,
+                                .is_last_batch = true,
+                                .failure = why.msg,
+                                .mark = r->changes ? changes_failed_mark(r->changes) : NULL};
     enum step step = commit(r, &part, e);
     if (step == STEP_FAILED && e->class == ERR_BAD_INPUT) {
         r->p.is_mute = true; /* even that doesn't fit any more: the log has it, and the run ends */
@@ -376,8 +381,9 @@ bool run_go_on(struct listener *l)
         atomic_store(&l->parked_ms, 0);
         l->run = NULL;
     }
-    if (step == STEP_FAILED && l->err.class == ERR_RETRY && atomic_load(&l->control.is_called))
-        step = STEP_STALE; /* its fetch was cancelled: the state says where it goes on */
+    if (step == STEP_FAILED && l->err.class == ERR_RETRY &&
+        (atomic_load(&l->control.is_called) || atomic_load(&l->must_yield)))
+        step = STEP_STALE; /* its request was cancelled: the state says where it goes on */
     /* a reload that is about to change it: the run goes on from its state then, as after a restart */
     if (step == STEP_ON && !is_called_back(l) && !atomic_load(&l->must_yield)) {
         l->run = r;

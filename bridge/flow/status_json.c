@@ -100,6 +100,22 @@ static void add_counters(struct buf *b, const struct status_counters *c)
         (long long)c->bytes);
 }
 
+/* What keeps its reconcile from removing anything, for people; NULL: nothing does. */
+static const char *hold_words(struct listener *l)
+{
+    switch ((enum reconcile_hold)atomic_load(&l->hold)) {
+    case HOLD_SHARE:
+        return "More records are missing than reconcile_max_missing_percent allows: none is taken for "
+               "deleted.";
+    case HOLD_DATASET:
+        return "The dataset was made anew: nothing is taken for deleted. A reset starts over.";
+    case HOLD_EMPTY:
+        return "The dataset is empty: nothing is taken for deleted. A reset starts over.";
+    default:
+        return NULL;
+    }
+}
+
 static void add_error(struct buf *b, const struct status_numbers *n, const char *text)
 {
     if (n->error.class == ERR_NONE) {
@@ -176,6 +192,8 @@ static void write_listener(struct listener *l, void *arg)
     add_progress(b, &n);
     buf_addch(b, ',');
     add_counters(b, &n.counters);
+    buf_addch(b, ',');
+    add_str(b, "hold", hold_words(l));
     buf_addch(b, ',');
     add_error(b, &n, error);
     buf_addch(b, '}');

@@ -14,6 +14,7 @@ struct sample {
     char *name;
     const char *state;
     double interval_s;
+    bool is_holding;
     struct status_numbers n;
 };
 struct samples {
@@ -33,6 +34,7 @@ static void take_sample(struct listener *l, void *arg)
     struct sample *item = &s->items[s->n++];
     *item = (struct sample){
         .name = xstrdup(l->config->name), .n = status_numbers_of(l), .interval_s = l->config->interval_s};
+    item->is_holding = atomic_load(&l->hold) != HOLD_NONE;
     item->state = status_word(l, &item->n);
 }
 
@@ -168,6 +170,13 @@ static bool is_stopped(const struct samples *s, const struct sample *i, double *
     return true;
 }
 
+static bool holds(const struct samples *s, const struct sample *i, double *ret)
+{
+    (void)s;
+    *ret = i->is_holding;
+    return true;
+}
+
 static bool matches(const struct samples *s, const struct sample *i, double *ret)
 {
     (void)s;
@@ -207,6 +216,8 @@ static void write_gauges(struct samples *s)
     write_gauge(s, "argilla_bridge_listener_up", "1: its last poll went well, or none has failed yet.",
                 is_well);
     write_gauge(s, "argilla_bridge_listener_stopped", "1: a stop holds it.", is_stopped);
+    write_gauge(s, "argilla_bridge_listener_reconcile_holds",
+                "1: its last reconcile took nothing that is missing for deleted; somebody must look.", holds);
     write_gauge(s, "argilla_bridge_listener_matches", "Records that matched at its last poll.", matches);
     write_gauge(s, "argilla_bridge_listener_last_success_timestamp_seconds", "When a poll last went well.",
                 last_success);

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from changes_ledger import assert_same, fold, held_by, steps
+from commands_topic import Commands
 from confluent_kafka import Consumer, TopicPartition
 from harness import ROOT, Argilla, Bridge, Reader, config, eventually, name, text_records
 from ledger import Ledger
@@ -170,7 +171,7 @@ def test_a_folded_topic_is_what_argilla_holds_whatever_is_killed(kafka, argilla_
     with Client(argilla, dataset, seed):
         for i in range(10 if long else 4):
             bridge.start()
-            time.sleep((r.uniform(0.2, 4) if i % 2 else r.uniform(8, 18)) * (3 if long else 1))  # until the kill
+            time.sleep((r.uniform(0.2, 4) if i % 2 else r.uniform(8, 18)) * (4 if long else 1))  # until the kill
             assert bridge.process.poll() is None, bridge.tail()
             bridge.kill()
         bridge.start()
@@ -348,6 +349,46 @@ def test_a_dataset_made_anew_deletes_nothing_until_reset(kafka, argilla_url, arg
         reader.until(lambda r: len(r.of("record")) == 252 + 247)
         delete(argilla, dataset, 100)
         reader.until(lambda r: tombstones(r) == {"100": "deleted"})
+
+
+def test_a_dataset_made_anew_after_a_first_run_that_failed_deletes_nothing(kafka, argilla_url, argilla, tmp_path):
+    """Few enough are missing for the share that may be, and no reconcile has ever been completed."""
+    dataset = argilla.create(name("failed"))
+    argilla.bulk(dataset, [*text_records(230, batch=1000), {"id": "zz", "inputs": {"text": "last"}, "metadata": {"batch_id": 9}}])
+    project = 'project = "if .metadata.batch_id == 9 then error(\\"no\\") else . end";'
+    case = Case(tmp_path, kafka, argilla_url, dataset, project)
+    with case.bridge, case.reader() as reader:
+        reader.until(lambda r: r.of("run"))
+        assert reader.of("run")[0].value["status"] == "failed" and len(reader.of("record")) >= 100
+        argilla.delete(dataset)
+        argilla.create(dataset)
+        argilla.bulk(dataset, text_records(225, start=5, batch=1000))
+        case.bridge.await_event("reconcile holds")
+        case.reconciled()
+        assert case.bridge.stop() == 0
+        reader.to_end()
+        assert not [m for m in reader.messages if m.raw is None]
+    argilla.delete(dataset)
+
+
+def test_a_trigger_that_finds_nothing_new_is_over(kafka, tmp_path):
+    """On a stopped listener: one poll, and no more."""
+    with Sim(tmp_path, "--dataset", "d:TextClassification:50") as sim:
+        case = Case(tmp_path, kafka, sim.url, "d")
+        with case.bridge:
+            case.reconciled()
+            commands = Commands(kafka, case.group, 1)
+            commands.send("stop", case.topic)
+            case.bridge.await_event("listener stopped")
+            polls = len(case.bridge.seen("poll"))
+            commands.send("trigger", case.topic)
+            case.bridge.await_event("poll", polls + 1)
+            commands.send("trigger", case.topic)  # taken only when the first is over
+            case.bridge.await_event("listener triggered", 2)
+            case.bridge.await_event("poll", polls + 2)
+            time.sleep(1.5)  # five intervals: what must not happen has no event to wait for
+            assert len(case.bridge.seen("poll")) == polls + 2
+            assert case.bridge.stop() == 0
 
 
 def test_a_dataset_that_is_gone_deletes_nothing(kafka, argilla_url, argilla, dataset, tmp_path):

@@ -111,8 +111,12 @@
   }
 
   function showError(p, l) {
-    hide(p.error, !l.error);
-    if (!l.error) return;
+    hide(p.error, !l.error && !l.hold);
+    if (!l.error) {
+      text(p.errorText, l.hold ?? "");
+      text(p.errorWhen, "");
+      return;
+    }
     text(p.errorText, l.error.text);
     const paused = l.error.class === "auth" ? "Argilla or Kafka refuses its rights. " : "";
     text(p.errorWhen, `${paused}Since ${duration(now() - Date.parse(l.error.since))}; next try ${l.error.next_try ? until(l.error.next_try) : "now"}.`);
