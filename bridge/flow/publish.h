@@ -41,7 +41,7 @@ struct publish_part {
     size_t n_gone;
     int64_t n_skipped;               /* records of pages around it with nothing new */
     const char *cursor;              /* where the scan goes on after all that; NULL: as before */
-    const struct changes_mark *mark; /* with is_end, or NULL */
+    const struct changes_mark *mark; /* to be written with is_end; NULL: it stays */
     bool is_last_batch;              /* no records follow in this run */
     bool is_end;                     /* the run ends with it, by a run message */
     const char *failure;             /* why it failed, or NULL */
