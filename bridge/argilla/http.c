@@ -245,6 +245,7 @@ static void apply_cancels(struct http_engine *h)
     size_t n = h->n_cancelled;
     h->n_cancelled = h->cancelled_cap = 0;
     (void)pthread_mutex_unlock(&h->mutex);
+    take_inbox(h); /* a request that is to be cancelled may have come since the last look */
     for (size_t i = 0; i < n; i++) {
         struct transfer *t = find(h, ids[i]);
         if (t)

@@ -215,6 +215,9 @@ bool reload_go_on(struct bridge *b)
         return true;
     if (pthread_rwlock_trywrlock(&b->listeners_lock)) /* never waits: polls are due */
         return false;
+    (void)pthread_mutex_lock(&b->mutex);
+    r = b->reload; /* again: plans that were made meanwhile come before changes that they know nothing of */
+    (void)pthread_mutex_unlock(&b->mutex);
     if (r)
         take(b, r);
     apply_all(b);
