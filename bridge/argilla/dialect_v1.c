@@ -104,22 +104,27 @@ static int read_total(struct call *c, struct http_response *resp, struct argilla
     return 0;
 }
 
-/* limit=0&from=1: the exact total without records; from=1 also leaves out nine aggregations. */
-static uint64_t v1_count(struct call *c, const char *query)
+/* limit=0&from=1: the exact total without records; from=1 also leaves out nine aggregations. Takes `body`. */
+static uint64_t search_total(struct call *c, struct buf *body)
 {
     struct buf path = path_begin(c, NULL);
-    struct buf body = buf_make(FIXED_BYTES + room_for(query));
     add_encoded(&path, c->dataset.name);
     buf_addch(&path, '/');
     add_encoded(&path, c->dataset.task);
     buf_addstr(&path, ":search");
     add_workspace(&path, c);
     buf_addstr(&path, "&limit=0&from=1");
+    return call_send(c, "POST", &path, body, c->argilla->config->timeout_ms);
+}
+
+static uint64_t v1_count(struct call *c, const char *query)
+{
+    struct buf body = buf_make(FIXED_BYTES + room_for(query));
     buf_addstr(&body, "{\"query\":");
     add_query(&body, query);
     buf_addch(&body, '}');
     c->read = read_total;
-    return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
+    return search_total(c, &body);
 }
 
 /* ---- metric ---- */
@@ -262,19 +267,12 @@ static bool fits_path(struct slice id)
 /* With `ids` the server looks at nothing else of a query. */
 static uint64_t search_id(struct call *c, struct slice id)
 {
-    struct buf path = path_begin(c, NULL);
     struct buf body = buf_make(FIXED_BYTES + 6 * id.len);
-    add_encoded(&path, c->dataset.name);
-    buf_addch(&path, '/');
-    add_encoded(&path, c->dataset.task);
-    buf_addstr(&path, ":search");
-    add_workspace(&path, c);
-    buf_addstr(&path, "&limit=0&from=1");
     buf_addstr(&body, "{\"query\":{\"ids\":[");
     buf_addjson(&body, id.p, id.len);
     buf_addstr(&body, "]}}");
     c->read = read_found;
-    return call_send(c, "POST", &path, &body, c->argilla->config->timeout_ms);
+    return search_total(c, &body);
 }
 
 static uint64_t v1_exists(struct call *c, struct slice id)

@@ -169,12 +169,15 @@ static bool attempt(struct listener *l, struct command *c, enum command_verdict 
     struct control_change change;
     struct buf offset = buf_make(STATE_VALUE_MAX);
     bool is_over = true;
-    if (c->owned && commands_is_done_already(c)) {
-        *ret = c->is_uncertain ? VERDICT_DONE : VERDICT_NOTHING;
-        return *ret_kept = true;
-    }
     if (control_change_make(l->partition, l->config, &c->m, &change, &c->err)) {
         *ret = c->err.class == ERR_RETRY ? VERDICT_ELSEWHERE : VERDICT_FAILED;
+        goto out;
+    }
+    /* after the reading: what had landed by then shows in the offset, what comes later makes the commit stale
+     */
+    if (c->owned && commands_is_done_already(c)) {
+        *ret = c->is_uncertain ? VERDICT_DONE : VERDICT_NOTHING;
+        *ret_kept = true;
         goto out;
     }
     *ret = change.n ? VERDICT_DONE : VERDICT_NOTHING;
